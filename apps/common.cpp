@@ -1,0 +1,164 @@
+#include "apps/common.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/error.h"
+#include "io/store.h"
+#include "vq/stored_model.h"
+
+namespace vq::apps {
+namespace {
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+extern "C" void request_stop(int /*signal*/) {
+    stop_requested = 1;
+}
+
+}  // namespace
+
+CLI::App* add_command(CLI::App& parent, Session& session, const std::string& name,
+                      const std::string& description, const std::string& example,
+                      const std::string& seed_help) {
+    CLI::App* command = parent.add_subcommand(name, description);
+    Common& common = session.common;
+    command->add_flag("--json", common.json, "print one JSON document on stdout, and nothing else");
+    command->add_flag("-q,--quiet", common.quiet, "no progress and no notes on stderr");
+    command->add_option("--threads", common.threads, "threads to use (default: all of the machine)")
+        ->check(CLI::Range(1, 4096))
+        ->type_name("N");
+    command->add_option("--seed", common.seed, seed_help)->type_name("N");
+    if (!example.empty()) command->footer("Example:\n  " + example);
+    return command;
+}
+
+void add_precision(CLI::App& command, std::string& precision) {
+    precision = "auto";
+    command
+        .add_option("--precision", precision,
+                    "of the products: fp32, bf16, or auto, the faster one of this machine")
+        ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+        ->capture_default_str()
+        ->type_name("TYPE");
+}
+
+Precision chosen_precision(const std::string& name) {
+    return name == "auto" ? fastest_precision() : parse_precision(name);
+}
+
+std::unique_ptr<WeightSource> open_model_or_store(const std::string& path) {
+    return is_store(path) ? open_stored_model(path) : open_checkpoint(path);
+}
+
+std::string read_text(const std::string& path) {
+    if (std::filesystem::is_directory(path))
+        throw Error("a folder where a text file was expected", path, "name a text file");
+    std::ifstream file(path, std::ios::binary);
+    if (!file) throw Error("cannot open the text", path, std::strerror(errno));  // NOLINT
+    std::ostringstream content;
+    content << file.rdbuf();
+    std::string text = std::move(content).str();
+    if (file.bad()) throw Error("cannot read the text", path, "check the disk");
+    if (text.find_first_not_of(" \t\r\n\v\f") == std::string::npos)
+        throw Error("the text is empty", path, "name a file that holds text");
+    return text;
+}
+
+void check_can_write(const std::string& path) {
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+    if (fs::is_directory(path, ignored))
+        throw Error("a folder of that name is there already", path, "choose another name");
+    const fs::path parent = fs::path(path).parent_path();
+    const std::string folder = parent.empty() ? "." : parent.string();
+    struct stat status {};
+    if (::stat(folder.c_str(), &status) != 0)
+        throw Error("cannot reach the folder of the output", folder,
+                    std::string(std::strerror(errno)) +  // NOLINT(concurrency-mt-unsafe)
+                        "; make it first, or choose another place");
+    if (!S_ISDIR(status.st_mode))
+        throw Error("the output's folder is not a folder", folder, "choose another place");
+    // access() believes that root can write to /proc; only an attempt tells.
+    std::string probe = (fs::path(folder) / ".vq-probe-XXXXXX").string();
+    const int file = ::mkstemp(probe.data());
+    if (file < 0)
+        throw Error("cannot write to the folder of the output", folder,
+                    std::string(std::strerror(errno)) +  // NOLINT(concurrency-mt-unsafe)
+                        "; choose another place");
+    ::close(file);
+    ::unlink(probe.c_str());
+}
+
+void check_space(const std::string& path, double bytes) {
+    std::error_code error;
+    std::filesystem::path folder = std::filesystem::path(path).parent_path();
+    if (folder.empty()) folder = ".";
+    const auto space = std::filesystem::space(folder, error);
+    if (!error && static_cast<double>(space.available) < bytes)
+        throw Error(
+            "the disk is too full", folder.string(),
+            fmt::format("{} are free and {} are needed while it runs; make room or choose "
+                        "another place",
+                        format_bytes(static_cast<double>(space.available)), format_bytes(bytes)));
+}
+
+std::string format_bytes(double bytes) {
+    if (bytes < 1e3) return fmt::format("{:.0f} B", bytes);
+    if (bytes < 1e6) return fmt::format("{:.1f} kB", bytes / 1e3);
+    if (bytes < 1e9) return fmt::format("{:.1f} MB", bytes / 1e6);
+    return fmt::format("{:.2f} GB", bytes / 1e9);
+}
+
+std::string format_seconds(double seconds) {
+    const std::int64_t whole = std::llround(seconds);
+    const std::int64_t hours = whole / 3600;
+    const std::int64_t minutes = whole / 60 % 60;
+    if (hours > 0) return fmt::format("{}:{:02}:{:02}", hours, minutes, whole % 60);
+    return fmt::format("{}:{:02}", minutes, whole % 60);
+}
+
+std::string format_count(double count) {
+    if (count < 1e3) return fmt::format("{:.0f}", count);
+    if (count < 1e6) return fmt::format("{:.1f}k", count / 1e3);
+    if (count < 1e9) return fmt::format("{:.2f}M", count / 1e6);
+    return fmt::format("{:.2f}G", count / 1e9);
+}
+
+std::int64_t peak_rss_bytes() {
+    struct rusage usage {};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+}
+
+double seconds_since_start() {
+    using Clock = std::chrono::steady_clock;
+    static const Clock::time_point start = Clock::now();
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void catch_interrupts() {
+    struct sigaction action {};
+    action.sa_handler = request_stop;
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);  // the second one kills
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+}
+
+bool interrupted() {
+    return stop_requested != 0;
+}
+
+}  // namespace vq::apps

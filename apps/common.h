@@ -1,0 +1,96 @@
+// What every subcommand of `vq` shares: the common options, the answer that a command gives back,
+// how models and texts are opened, and Ctrl-C.
+//
+// A command is a function that returns an Answer; main() prints it. So with --json nothing but one
+// document can reach stdout, and an error leaves stdout empty.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/json.h"
+#include "base/progress.h"
+#include "io/weight_source.h"
+#include "model/linear.h"
+
+namespace vq::apps {
+
+/// The options that every subcommand takes.
+struct Common {
+    bool json = false;
+    bool quiet = false;
+    int threads = 0;  ///< 0: as many as the machine has
+    std::uint64_t seed = 0;
+    std::string command;  ///< the command line, for provenance
+};
+
+/// What a command found out: `document` for --json, `text` (with its newlines) for people.
+struct Answer {
+    Json document = Json::object();
+    std::string text;
+    std::string failure;  ///< not empty: printed as an error after the answer; exit code 1
+};
+
+/// What main() hands to the subcommands while the command line is taken apart: the chosen one
+/// leaves its work in `run`.
+struct Session {
+    Common common;
+    std::function<Answer()> run;
+};
+
+/// Adds a subcommand with the common options; `example` is the one-line example under its help
+/// (empty: the caller writes the footer).
+/// `seed_help` says what the random numbers are for.
+CLI::App* add_command(CLI::App& parent, Session& session, const std::string& name,
+                      const std::string& description, const std::string& example,
+                      const std::string& seed_help);
+
+/// What --seed says in commands that are the same without it.
+inline constexpr const char* no_random_numbers =
+    "taken by every command; this one draws no numbers";
+
+/// --precision auto|fp32|bf16.
+void add_precision(CLI::App& command, std::string& precision);
+/// "auto" is the fastest of this machine.
+Precision chosen_precision(const std::string& name);
+
+/// Opens a model (folder or GGUF file) or a store, whichever `path` is.
+std::unique_ptr<WeightSource> open_model_or_store(const std::string& path);
+
+/// The whole of a text file. Throws Error when it cannot be read or holds no text.
+std::string read_text(const std::string& path);
+
+/// Throws Error when the folder of `path` is missing or cannot be written, or `path` is a folder:
+/// asked before hours of work, not after. Leaves nothing behind.
+void check_can_write(const std::string& path);
+
+/// Throws Error when the disk that `path` will be on has less than `bytes` free.
+void check_space(const std::string& path, double bytes);
+
+/// "12.3 MB" (powers of ten), "3:07" or "1:02:09" (hours), "1.25M".
+std::string format_bytes(double bytes);
+std::string format_seconds(double seconds);
+std::string format_count(double count);
+
+/// Most memory that this process ever held, in bytes.
+std::int64_t peak_rss_bytes();
+
+/// Seconds since the first call.
+double seconds_since_start();
+
+/// From now on Ctrl-C and SIGTERM ask the work to stop; a second one kills.
+void catch_interrupts();
+bool interrupted();
+
+void add_quantize(CLI::App& app, Session& session);
+void add_hessian(CLI::App& app, Session& session);
+void add_eval(CLI::App& app, Session& session);
+void add_generate(CLI::App& app, Session& session);
+void add_inspect(CLI::App& app, Session& session);
+void add_verify(CLI::App& app, Session& session);
+void add_export(CLI::App& app, Session& session);
+
+}  // namespace vq::apps

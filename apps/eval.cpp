@@ -1,0 +1,105 @@
+// vq eval: perplexity of a model or a store on a text, and how far it is from a reference model.
+#include <fmt/format.h>
+
+#include "apps/common.h"
+#include "apps/progress_bar.h"
+#include "base/error.h"
+#include "model/evaluate.h"
+
+namespace vq::apps {
+namespace {
+
+struct Options {
+    std::string model;
+    std::string text;
+    std::string reference;
+    std::string precision;
+    EvalOptions eval;
+};
+
+std::unique_ptr<LanguageModel> load(const WeightSource& source, const Options& options,
+                                    Index positions, const Common& common) {
+    ProgressBar bar(common, "layers");
+    return std::make_unique<LanguageModel>(source, chosen_precision(options.precision), positions,
+                                           bar.progress());
+}
+
+std::string describe(const EvalResult& r) {
+    std::string text = fmt::format("perplexity      {:.4f} +- {:.4f}\n", r.perplexity,
+                                   r.perplexity * r.nll_stderr);
+    text +=
+        fmt::format("loss            {:.5f} +- {:.5f} nats a token\n", r.nll_mean, r.nll_stderr);
+    if (r.has_reference) {
+        text += fmt::format("reference       perplexity {:.4f}\n", r.reference_perplexity);
+        text += fmt::format(
+            "KL divergence   {:.5f} +- {:.5f} nats a token; median {:.5f}, "
+            "99% below {:.4f}\n",
+            r.kld_mean, r.kld_stderr, r.kld_median, r.kld_p99);
+        text += fmt::format("same top token  {:.2f}% of places\n", 100 * r.top1_agreement);
+    }
+    text += fmt::format("tokens          {} in {} windows of {}, {:.1f} s, {:.0f} tokens/s\n",
+                        r.tokens, r.windows, r.ctx, r.seconds, r.tokens_per_second);
+    return text;
+}
+
+Answer run(const Options& options, const Common& common) {
+    // Everything that can be wrong with the input is found before weights are read.
+    const std::string text = read_text(options.text);
+    const auto source = open_model_or_store(options.model);
+    const auto tokenizer = load_tokenizer(source->tokenizer_files(), options.model);
+    const std::vector<TokenId> tokens = eval_tokens(*tokenizer, text, options.text);
+    const Index ctx = eval_ctx(options.eval, source->config());
+    std::unique_ptr<WeightSource> reference_source;
+    if (!options.reference.empty()) reference_source = open_model_or_store(options.reference);
+
+    const auto model = load(*source, options, ctx, common);
+    std::unique_ptr<LanguageModel> reference;
+    if (reference_source) reference = load(*reference_source, options, ctx, common);
+
+    ProgressBar bar(common, "tokens");
+    const EvalResult result =
+        evaluate(*model, reference.get(), tokens, options.eval, bar.progress());
+
+    Answer answer;
+    answer.document = to_json(result);
+    answer.document["model"] = options.model;
+    if (reference) answer.document["reference"] = options.reference;
+    answer.document["text"] = options.text;
+    answer.document["precision"] = precision_name(chosen_precision(options.precision));
+    answer.document["peak_rss_bytes"] = peak_rss_bytes();
+    answer.text = describe(result);
+    return answer;
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, Session& session) {
+    auto options = std::make_shared<Options>();
+    CLI::App* command = add_command(
+        app, session, "eval", "perplexity on a text; distance from a reference model",
+        "vq eval model-2bit.vq.h5 --text heldout.txt --ref models/SmolLM2", no_random_numbers);
+    command->add_option("MODEL", options->model, "a store, a HF folder or a GGUF file")->required();
+    command->add_option("--text", options->text, "the text to predict")
+        ->required()
+        ->type_name("FILE");
+    command
+        ->add_option("--ref", options->reference,
+                     "a model or store to compare with: KL divergence, top-1 agreement")
+        ->type_name("MODEL");
+    command
+        ->add_option("--ctx", options->eval.ctx,
+                     "tokens a window (default: 2048, or the model's maximum if that is less)")
+        ->check(CLI::Range(2, 1 << 20))
+        ->type_name("N");
+    command
+        ->add_option("--max-tokens", options->eval.max_tokens,
+                     "use only the first N tokens of the text (default: all)")
+        ->check(CLI::Range(2, 1 << 30))
+        ->type_name("N");
+    add_precision(*command, options->precision);
+    command->callback([options, &session] {
+        session.run = [options, &session] { return run(*options, session.common); };
+    });
+}
+
+}  // namespace vq::apps

@@ -1,0 +1,21 @@
+// A Hessian file as what quantization asks for, checked against the model.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "io/weight_source.h"
+#include "vq/hessian.h"
+#include "vq/layer_walk.h"
+
+namespace vq::apps {
+
+struct HessianInput {
+    std::function<HessianSum(const LinearGroup&)> lookup;
+    std::string hash;  ///< of the file's bytes
+};
+
+/// Throws Error when the file is not one, or was collected from another model.
+HessianInput open_hessians(const std::string& path, const WeightSource& source);
+
+}  // namespace vq::apps

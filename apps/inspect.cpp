@@ -1,0 +1,79 @@
+// vq inspect: what is in a store, tensor by tensor, without decoding it.
+#include <fmt/format.h>
+
+#include "apps/common.h"
+#include "apps/store_totals.h"
+#include "io/store.h"
+
+namespace vq::apps {
+namespace {
+
+Json tensor_json(const StoredTensor& tensor) {
+    Json json = {{"name", tensor.name},
+                 {"rows", tensor.shape.rows},
+                 {"cols", tensor.shape.cols},
+                 {"bits_per_weight", tensor.bits_per_weight}};
+    if (!is_dense(tensor)) {
+        json["rel_mse"] = tensor.rel_mse;
+        json["rel_proxy"] = tensor.rel_proxy;
+    }
+    json["spec"] = tensor.spec;
+    return json;
+}
+
+Answer run(const std::string& path) {
+    const StoreReader store(path);
+    const StoreMeta& meta = store.meta();
+    const StoreTotals totals = totals_of(store);
+    Json tensors = Json::array();
+    std::string table = fmt::format("{:<44} {:>13} {:>8} {:>10} {:>10}\n", "tensor", "shape",
+                                    "bits", "rel. MSE", "rel. proxy");
+    for (const std::string& name : store.names()) {
+        const StoredTensor tensor = store.info(name);
+        const std::string shape = fmt::format("{} x {}", tensor.shape.rows, tensor.shape.cols);
+        if (is_dense(tensor)) {
+            table += fmt::format("{:<44} {:>13} {:>8.3f} {:>10} {:>10}\n", name, shape,
+                                 tensor.bits_per_weight, "-", "-");
+        } else {
+            table += fmt::format("{:<44} {:>13} {:>8.3f} {:>10.5f} {:>10.5f}\n", name, shape,
+                                 tensor.bits_per_weight, tensor.rel_mse, tensor.rel_proxy);
+        }
+        tensors.push_back(tensor_json(tensor));
+    }
+    Answer answer;
+    answer.document = {{"store", path},
+                       {"file_bytes", totals.file_bytes},
+                       {"model_bytes", totals.model_bytes},
+                       {"bits_per_weight", totals.bits_per_weight},
+                       {"quantized_weights", totals.quantized_weights},
+                       {"dense_weights", totals.dense_weights},
+                       {"fingerprint", meta.fingerprint},
+                       {"seed", meta.seed},
+                       {"tool_version", meta.tool_version},
+                       {"provenance", meta.provenance},
+                       {"tensors", tensors}};
+    answer.text = table;
+    answer.text += fmt::format("\n{}: {}; {} weights at {:.4f} bits, {} weights kept dense\n", path,
+                               format_bytes(static_cast<double>(totals.file_bytes)),
+                               format_count(static_cast<double>(totals.quantized_weights)),
+                               totals.bits_per_weight,
+                               format_count(static_cast<double>(totals.dense_weights)));
+    answer.text += fmt::format("made by vqkit {} with seed {}, fingerprint {}\n", meta.tool_version,
+                               meta.seed, meta.fingerprint);
+    if (meta.provenance.contains("command"))
+        answer.text += fmt::format("command: {}\n", meta.provenance["command"].get<std::string>());
+    return answer;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Session& session) {
+    auto path = std::make_shared<std::string>();
+    CLI::App* command =
+        add_command(app, session, "inspect", "what is in a store: bits and errors of every tensor",
+                    "vq inspect model-2bit.vq.h5", no_random_numbers);
+    command->add_option("STORE", *path, "a *.vq.h5 file")->required();
+    command->callback([path, &session] { session.run = [path] { return run(*path); }; });
+}
+
+}  // namespace vq::apps

@@ -1,0 +1,101 @@
+// The `vq` program: takes the command line apart, runs one subcommand, prints its answer or one
+// line that says what went wrong. Exit code 0: done, 1: failed, 2: bad usage.
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <csignal>
+#include <cstdio>
+#include <new>
+
+#include "apps/common.h"
+#include "base/error.h"
+
+namespace vq::apps {
+namespace {
+
+constexpr int exit_failed = 1;
+constexpr int exit_bad_usage = 2;
+
+/// One line, whatever the message holds.
+int fail(std::string message) {
+    for (char& c : message)
+        if (c == '\n' || c == '\r') c = ' ';
+    fmt::print(stderr, "error: {}\n", message);
+    return exit_failed;
+}
+
+void print(const Session& session, const Answer& answer) {
+    // A tokenizer may cut a character in two; JSON must stay valid UTF-8.
+    const std::string out =
+        session.common.json
+            ? answer.document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
+            : answer.text;
+    if (std::fwrite(out.data(), 1, out.size(), stdout) != out.size() || std::fflush(stdout) != 0)
+        throw Error("cannot write the answer", "standard output",
+                    "check that the disk is not full and the reader still runs");
+}
+
+int run(int argc, char** argv) {
+    CLI::App app(
+        "vqkit: compresses the weights of language models to 1.5-4 bits with vector "
+        "codebooks, on CPUs.");
+    app.name("vq");
+    app.set_version_flag("--version", "vq " VQKIT_VERSION);
+    app.require_subcommand(1);
+    app.footer("`vq COMMAND --help` tells more.");
+
+    Session session;
+    for (int i = 0; i < argc; ++i) {
+        if (i > 0) session.common.command += ' ';
+        session.common.command += argv[i];
+    }
+    add_quantize(app, session);
+    add_hessian(app, session);
+    add_eval(app, session);
+    add_generate(app, session);
+    add_inspect(app, session);
+    add_verify(app, session);
+    add_export(app, session);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+        fmt::print(stderr, "error: bad usage: {}: see `vq --help` or `vq COMMAND --help`\n",
+                   error.what());
+        return exit_bad_usage;
+    }
+
+    if (session.common.threads > 0) omp_set_num_threads(session.common.threads);
+    catch_interrupts();
+    // A file-size limit then fails the write, as a full disk does, instead of killing the program.
+    (void)std::signal(SIGXFSZ, SIG_IGN);
+    seconds_since_start();
+    const Answer answer = session.run();
+    print(session, answer);
+    return answer.failure.empty() ? 0 : fail(answer.failure);
+}
+
+}  // namespace
+}  // namespace vq::apps
+
+int main(int argc, char** argv) {
+    using vq::apps::fail;
+    try {
+        return vq::apps::run(argc, argv);
+    } catch (const vq::Error& error) {
+        return fail(error.what());
+    } catch (const vq::Cancelled&) {
+        return fail(
+            "stopped by a signal: the run is not finished: start it again (`vq quantize "
+            "--resume` goes on where it stopped)");
+    } catch (const std::bad_alloc&) {
+        return fail(
+            "out of memory: this machine: use fewer calibration tokens or a shorter --ctx, "
+            "or a machine with more memory");
+    } catch (const vq::InternalError& error) {
+        return fail(std::string(error.what()) + ": please report it with the command line");
+    } catch (const std::exception& error) {
+        return fail(std::string("unexpected failure: ") + error.what() +
+                    ": please report it with the command line");
+    }
+}

@@ -1,0 +1,58 @@
+// Bit-packed integers: value i of width b occupies bits [i*b, (i+1)*b) of the stream, bit 0 being
+// the least significant bit of byte 0. Values may cross byte boundaries; b <= 64.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include "base/error.h"
+
+namespace vq {
+
+/// Bytes that `count` values of `width` bits take.
+constexpr std::int64_t packed_bytes(std::int64_t count, int width) {
+    return (count * width + 7) / 8;
+}
+
+/// Packs values (each < 2^width) into packed_bytes(values.size(), width) bytes.
+inline std::vector<std::uint8_t> pack_bits(std::span<const std::uint64_t> values, int width) {
+    VQ_ASSERT(width >= 1 && width <= 64);
+    std::vector<std::uint8_t> out(
+        static_cast<std::size_t>(packed_bytes(static_cast<std::int64_t>(values.size()), width)));
+    unsigned __int128 buffer = 0;
+    int filled = 0;
+    std::size_t at = 0;
+    for (const std::uint64_t value : values) {
+        VQ_ASSERT(width == 64 || (value >> width) == 0);
+        buffer |= static_cast<unsigned __int128>(value) << filled;
+        for (filled += width; filled >= 8; filled -= 8, buffer >>= 8)
+            out[at++] = static_cast<std::uint8_t>(buffer);
+    }
+    if (filled > 0) out[at] = static_cast<std::uint8_t>(buffer);
+    return out;
+}
+
+/// The inverse of pack_bits. Throws InternalError when `bytes` is too short for `count` values:
+/// callers check lengths that come from a file first.
+inline std::vector<std::uint64_t> unpack_bits(std::span<const std::uint8_t> bytes,
+                                              std::int64_t count, int width) {
+    VQ_ASSERT(width >= 1 && width <= 64);
+    VQ_ASSERT(static_cast<std::int64_t>(bytes.size()) >= packed_bytes(count, width));
+    std::vector<std::uint64_t> out(static_cast<std::size_t>(count));
+    const std::uint64_t mask = width == 64 ? ~0ull : (1ull << width) - 1;
+    unsigned __int128 buffer = 0;
+    int filled = 0;
+    std::size_t at = 0;
+    for (std::uint64_t& value : out) {
+        for (; filled < width; filled += 8)
+            buffer |= static_cast<unsigned __int128>(bytes[at++]) << filled;
+        value = static_cast<std::uint64_t>(buffer) & mask;
+        buffer >>= width;
+        filled -= width;
+    }
+    return out;
+}
+
+}  // namespace vq

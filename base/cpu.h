@@ -1,0 +1,23 @@
+// The instruction set that kernels run on: the best one of the machine, or a lower one that the
+// user asked for through VQ_ISA=scalar|avx2|avx512 (to compare kernels, or to get around a broken
+// one).
+#pragma once
+
+#include <string>
+
+namespace vq {
+
+enum class Isa { scalar, avx2, avx512 };
+
+/// "scalar", "avx2", "avx512".
+const char* isa_name(Isa isa);
+
+/// The best instruction set of this processor (avx2 needs FMA and F16C; avx512 needs F, BW, DQ,
+/// VL).
+Isa detect_isa();
+
+/// detect_isa(), lowered to VQ_ISA if that is set. Throws Error when VQ_ISA names an unknown
+/// instruction set or one that this processor lacks. Read once a call, never cached.
+Isa active_isa();
+
+}  // namespace vq

@@ -1,0 +1,10 @@
+// JSON whose keys keep the order in which they were written.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+namespace vq {
+
+using Json = nlohmann::ordered_json;
+
+}  // namespace vq

@@ -1,0 +1,32 @@
+// Loops over independent items on all threads (OpenMP). Results never depend on the number of
+// threads as long as item i writes only its own output: the split into items is the caller's and
+// fixed, threads only decide who runs which item.
+#pragma once
+
+#include <omp.h>
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+
+namespace vq {
+
+/// Runs f(i) for i in [0, n), dynamically scheduled. Inside another parallel_for it runs serially.
+/// The first exception that an item throws is rethrown here; the items not yet begun are skipped.
+template <class F>
+void parallel_for(std::int64_t n, F&& f) {
+    std::exception_ptr failure;
+    std::atomic<bool> failed{false};
+#pragma omp parallel for schedule(dynamic, 1) if (n > 1 && !omp_in_parallel())
+    for (std::int64_t i = 0; i < n; ++i) {
+        if (failed.load(std::memory_order_relaxed)) continue;
+        try {
+            f(i);
+        } catch (...) {
+            if (!failed.exchange(true)) failure = std::current_exception();
+        }
+    }
+    if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace vq

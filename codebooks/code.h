@@ -1,0 +1,51 @@
+// Code: maps an index to a vector of R^d. The one interface that every code family implements,
+// learned or structured; feedback, refiner and store know codes only through it.
+//
+// A code is immutable: refitting makes a new one. All methods are const, thread-safe and
+// single-threaded; the caller cuts its work into fixed batches.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/matrix.h"
+
+namespace vq {
+
+class Code {
+public:
+    virtual ~Code() = default;
+    virtual int dim() const = 0;   ///< d, values a code stands for
+    virtual int bits() const = 0;  ///< bits of one code, <= 64
+
+    /// Codes of n vectors x, size (n, d). `metric`, size (d, d), symmetric positive definite, is
+    /// the local metric M: the encoder looks for the least e^T M e, e = x - xhat; null means M = I.
+    /// codes: size (n); xhat: size (n, d), equal to decode(codes) bit for bit.
+    virtual void encode(const float* x, Index n, const float* metric, std::uint64_t* codes,
+                        float* xhat) const = 0;
+    /// xhat, size (n, d). Codes must be < 2^bits() and valid().
+    virtual void decode(const std::uint64_t* codes, Index n, float* xhat) const = 0;
+    /// False for a code that no encoder writes (from a damaged file).
+    virtual bool valid(std::uint64_t code) const = 0;
+
+    /// The codebook as one vector of parameters, on which decode depends linearly. Structured codes
+    /// have none.
+    virtual std::vector<float> parameters() const = 0;
+    /// decode() as if the parameters were p (not rounded), size (n, d). Linear in p.
+    virtual void decode_with(const std::vector<float>& p, const std::uint64_t* codes, Index n,
+                             float* xhat) const = 0;
+    /// grad += (d decode(code) / d parameters)^T g, g of size (d).
+    virtual void add_adjoint(std::uint64_t code, const float* g, double* grad) const = 0;
+    /// The same code with other parameters (rounded to fp16, as they are stored).
+    virtual std::shared_ptr<const Code> with_parameters(const std::vector<float>& p) const = 0;
+
+    /// Kind and sizes, enough to rebuild it given the parameters: {"code": "residual", ...}.
+    virtual Json describe() const = 0;
+};
+
+using CodePtr = std::shared_ptr<const Code>;
+
+}  // namespace vq

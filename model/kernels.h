@@ -1,0 +1,48 @@
+// The elementwise and reduction kernels of the runtime: softmax, losses, norms, activations. Each
+// exists for every instruction set from one source (kernels_body.h); pick a table once per model
+// with kernels(active_isa()). Tables may differ in the last bits: sums run over 1, 8 or 16 lanes.
+#pragma once
+
+#include "base/cpu.h"
+#include "base/half.h"
+#include "base/matrix.h"
+
+namespace vq {
+
+/// Sums over one block of logits, relative to the given shifts: ref = sum exp(r - shift_r),
+/// x = sum exp(x - shift_x), cross = sum exp(r - shift_r) (r - x).
+struct KlSums {
+    float ref = 0;
+    float x = 0;
+    float cross = 0;
+};
+
+/// All arrays hold n >= 1 elements without alignment; an output may be one of the inputs.
+struct Kernels {
+    /// Largest element.
+    float (*max)(const float* x, Index n);
+    /// sum exp(x - shift). Terms below 1e-38 count as 1e-38, and so may up to 15 that do not exist.
+    float (*exp_sum)(const float* x, Index n, float shift);
+    /// x = exp(x - shift) in place; returns the sum.
+    float (*exp_in_place)(float* x, Index n, float shift);
+    KlSums (*kl_sums)(const float* ref, const float* x, Index n, float shift_ref, float shift_x);
+    /// out = gate / (1 + exp(-gate)) * up.
+    void (*silu_mul)(const float* gate, const float* up, Index n, float* out);
+    /// out = x / sqrt(mean(x^2) + eps) * weight.
+    void (*rms_norm)(const float* x, const float* weight, Index n, float eps, float* out);
+    /// Rotates the pairs (x[i], x[i + half]) by the angles whose cosines and sines are given
+    /// (half of each), in place.
+    void (*rotate)(float* x, const float* cosine, const float* sine, Index half);
+    /// Rounds to nearest even, as bf16_from_float.
+    void (*to_bf16)(const float* x, Index n, BFloat16* out);
+};
+
+/// The table of an instruction set, which the processor must have.
+const Kernels& kernels(Isa isa);
+
+/// Implementation detail: the tables.
+extern const Kernels kernels_scalar;
+extern const Kernels kernels_avx2;
+extern const Kernels kernels_avx512;
+
+}  // namespace vq

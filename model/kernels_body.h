@@ -1,0 +1,161 @@
+// The kernels of kernels.h over a vector type V (width lanes of fp32), included by one source an
+// instruction set. V has: load, store, load_n(p, n, fill), store_n(p, n), set, fmadd, max, min,
+// round (to nearest), pow2 (2^n of an integral n), sum and largest over lanes, and + - * /.
+// Everything here is a template on V and calls nothing from the standard library, so that no code
+// compiled for one instruction set can be picked by the linker for another.
+#pragma once
+
+#include "model/kernels.h"
+
+namespace vq::kernels_detail {
+
+// exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; ln 2 is split in two so that r is
+// exact to the last bit. The polynomial is the minimax fit of Moshier's Cephes library (expf): 2
+// ulp.
+template <class V>
+inline V exp(V x) {
+    x = V::min(V::set(88.3F), V::max(V::set(-87.3F), x));  // operands so ordered that NaN stays
+    const V n = V::round(x * V::set(1.44269504F));
+    const V r = V::fmadd(n, V::set(2.12194440e-4F), V::fmadd(n, V::set(-0.693359375F), x));
+    V p = V::set(1.9875691500e-4F);
+    p = V::fmadd(p, r, V::set(1.3981999507e-3F));
+    p = V::fmadd(p, r, V::set(8.3334519073e-3F));
+    p = V::fmadd(p, r, V::set(4.1665795894e-2F));
+    p = V::fmadd(p, r, V::set(1.6666665459e-1F));
+    p = V::fmadd(p, r, V::set(5.0000001201e-1F));
+    p = V::fmadd(p, r * r, r + V::set(1.0F));
+    return p * V::pow2(n);
+}
+
+template <class V>
+float max(const float* x, Index n) {
+    constexpr Index w = V::width;
+    V m0 = V::set(x[0]);
+    V m1 = m0;
+    V m2 = m0;
+    V m3 = m0;
+    Index i = 0;
+    for (; i + 4 * w <= n; i += 4 * w) {  // four chains: one alone is bound by the latency of max
+        m0 = V::max(m0, V::load(x + i));
+        m1 = V::max(m1, V::load(x + i + w));
+        m2 = V::max(m2, V::load(x + i + 2 * w));
+        m3 = V::max(m3, V::load(x + i + 3 * w));
+    }
+    for (; i + w <= n; i += w) m0 = V::max(m0, V::load(x + i));
+    if (i < n) m1 = V::max(m1, V::load_n(x + i, n - i, x[0]));
+    return V::largest(V::max(V::max(m0, m1), V::max(m2, m3)));
+}
+
+template <class V>
+float exp_sum(const float* x, Index n, float shift) {
+    constexpr Index w = V::width;
+    const V s = V::set(shift);
+    V total = V::set(0.0F);
+    Index i = 0;
+    for (; i + w <= n; i += w) total = total + exp<V>(V::load(x + i) - s);
+    if (i < n) total = total + exp<V>(V::load_n(x + i, n - i, shift - 200.0F) - s);
+    return V::sum(total);
+}
+
+template <class V>
+float exp_in_place(float* x, Index n, float shift) {
+    constexpr Index w = V::width;
+    const V s = V::set(shift);
+    V total = V::set(0.0F);
+    Index i = 0;
+    for (; i + w <= n; i += w) {
+        const V e = exp<V>(V::load(x + i) - s);
+        e.store(x + i);
+        total = total + e;
+    }
+    if (i < n) {
+        const V e = exp<V>(V::load_n(x + i, n - i, shift - 200.0F) - s);
+        e.store_n(x + i, n - i);
+        total = total + e;
+    }
+    return V::sum(total);
+}
+
+template <class V>
+KlSums kl_sums(const float* ref, const float* x, Index n, float shift_ref, float shift_x) {
+    constexpr Index w = V::width;
+    const V sr = V::set(shift_ref);
+    const V sx = V::set(shift_x);
+    V total_ref = V::set(0.0F);
+    V total_x = V::set(0.0F);
+    V cross = V::set(0.0F);
+    Index i = 0;
+    for (; i + w <= n; i += w) {
+        const V r = V::load(ref + i);
+        const V y = V::load(x + i);
+        const V e = exp<V>(r - sr);
+        total_ref = total_ref + e;
+        total_x = total_x + exp<V>(y - sx);
+        cross = V::fmadd(e, r - y, cross);
+    }
+    if (i < n) {
+        const V r = V::load_n(ref + i, n - i, shift_ref - 200.0F);
+        const V y = V::load_n(x + i, n - i, shift_x - 200.0F);
+        const V e = exp<V>(r - sr);
+        total_ref = total_ref + e;
+        total_x = total_x + exp<V>(y - sx);
+        cross = V::fmadd(e, r - y, cross);
+    }
+    return {V::sum(total_ref), V::sum(total_x), V::sum(cross)};
+}
+
+template <class V>
+inline V silu_mul_step(V gate, V up) {
+    const V one = V::set(1.0F);
+    return gate / (one + exp<V>(V::set(0.0F) - gate)) * up;
+}
+
+template <class V>
+void silu_mul(const float* gate, const float* up, Index n, float* out) {
+    constexpr Index w = V::width;
+    Index i = 0;
+    for (; i + w <= n; i += w) silu_mul_step<V>(V::load(gate + i), V::load(up + i)).store(out + i);
+    if (i < n)
+        silu_mul_step<V>(V::load_n(gate + i, n - i, 0.0F), V::load_n(up + i, n - i, 0.0F))
+            .store_n(out + i, n - i);
+}
+
+template <class V>
+void rms_norm(const float* x, const float* weight, Index n, float eps, float* out) {
+    constexpr Index w = V::width;
+    V s0 = V::set(0.0F);
+    V s1 = s0;
+    Index i = 0;
+    for (; i + 2 * w <= n; i += 2 * w) {
+        const V a = V::load(x + i);
+        const V b = V::load(x + i + w);
+        s0 = V::fmadd(a, a, s0);
+        s1 = V::fmadd(b, b, s1);
+    }
+    for (; i < n; i += w) {
+        const V a = V::load_n(x + i, n - i < w ? n - i : w, 0.0F);
+        s0 = V::fmadd(a, a, s0);
+    }
+    const float mean = V::sum(s0 + s1) / static_cast<float>(n);
+    const V scale = V::set(1.0F / __builtin_sqrtf(mean + eps));
+    for (i = 0; i + w <= n; i += w) (V::load(x + i) * scale * V::load(weight + i)).store(out + i);
+    if (i < n)
+        (V::load_n(x + i, n - i, 0.0F) * scale * V::load_n(weight + i, n - i, 0.0F))
+            .store_n(out + i, n - i);
+}
+
+template <class V>
+void rotate(float* x, const float* cosine, const float* sine, Index half) {
+    constexpr Index w = V::width;
+    for (Index i = 0; i < half; i += w) {
+        const Index m = half - i < w ? half - i : w;
+        const V a = V::load_n(x + i, m, 0.0F);
+        const V b = V::load_n(x + half + i, m, 0.0F);
+        const V c = V::load_n(cosine + i, m, 0.0F);
+        const V s = V::load_n(sine + i, m, 0.0F);
+        (a * c - b * s).store_n(x + i, m);
+        (b * c + a * s).store_n(x + half + i, m);
+    }
+}
+
+}  // namespace vq::kernels_detail

@@ -1,0 +1,103 @@
+#include "model/language_model.h"
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/parallel.h"
+
+namespace vq {
+
+namespace {
+
+Index checked_positions(const ModelConfig& config, Index positions) {
+    if (positions == 0) return config.max_position;
+    if (positions > config.max_position)
+        throw Error(
+            "the sequence is longer than the model can take",
+            std::to_string(positions) + " tokens, at most " + std::to_string(config.max_position),
+            "use a shorter context");
+    return positions;
+}
+
+}  // namespace
+
+void check_tokens(std::span<const TokenId> tokens, Index vocab_size) {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        if (tokens[i] >= 0 && tokens[i] < vocab_size) continue;
+        throw Error("token id out of range",
+                    "id " + std::to_string(tokens[i]) + " at token " + std::to_string(i) +
+                        ", vocabulary of " + std::to_string(vocab_size),
+                    "check that the tokenizer belongs to the model");
+    }
+}
+
+KvCache::KvCache(const ModelConfig& config, Index capacity) : capacity_(capacity) {
+    const Index width = config.n_kv_heads * config.head_dim;
+    layers_.resize(static_cast<std::size_t>(config.n_layers));
+    for (LayerCache& layer : layers_) {
+        layer.keys.resize(capacity, width);
+        layer.values.resize(capacity, width);
+    }
+}
+
+LanguageModel::LanguageModel(const WeightSource& source, Precision precision, Index positions,
+                             const Progress& progress)
+    : context_(source.config(), checked_positions(source.config(), positions)),
+      scratch_(std::make_unique<ScratchPool>()),
+      norm_(load_vector(source, "model.norm.weight")) {
+    const auto layers = static_cast<std::size_t>(config().n_layers);
+    std::vector<std::optional<Block>> loaded(layers);
+    std::mutex mutex;
+    std::size_t done = 0;
+    parallel_for(config().n_layers, [&](Index layer) {
+        {
+            const std::lock_guard lock(mutex);
+            progress.check();
+        }
+        loaded[static_cast<std::size_t>(layer)].emplace(source, layer, precision);
+        const std::lock_guard lock(mutex);
+        progress.report(static_cast<double>(++done), static_cast<double>(layers),
+                        "reading weights");
+    });
+    blocks_.reserve(layers);
+    for (auto& block : loaded) blocks_.push_back(std::move(*block));
+
+    embedding_ = source.read("model.embed_tokens.weight");
+    const Matrix own_head = config().tie_embeddings ? Matrix() : source.read("lm_head.weight");
+    const Matrix* head = config().tie_embeddings ? &embedding_ : &own_head;
+    head_ = Linear(std::span(&head, 1), Vector(), precision);
+    VQ_ASSERT(embedding_.rows() == config().vocab_size && head_.out() == config().vocab_size);
+}
+
+LanguageModel::~LanguageModel() = default;
+
+void LanguageModel::forward(std::span<const TokenId> tokens, KvCache* cache, float* hidden) const {
+    const Index width = config().hidden_size;
+    const auto count = static_cast<Index>(tokens.size());
+    const Index past = cache != nullptr ? cache->length_ : 0;
+    check_tokens(tokens, config().vocab_size);
+    const Index room = cache != nullptr ? std::min(cache->capacity_, positions()) : positions();
+    if (past + count > room)
+        throw Error("the sequence is longer than was planned for",
+                    std::to_string(past + count) + " tokens, at most " + std::to_string(room),
+                    "use a shorter context");
+    for (Index t = 0; t < count; ++t)
+        std::copy_n(embedding_.row(tokens[static_cast<std::size_t>(t)]).data(), width,
+                    hidden + t * width);
+    for (std::size_t layer = 0; layer < blocks_.size(); ++layer)
+        blocks_[layer].forward(context_, hidden, count, past,
+                               cache != nullptr ? &cache->layers_[layer] : nullptr, *scratch_);
+    norm_rows(context_, hidden, count, norm_, hidden);
+    if (cache != nullptr) cache->length_ += count;
+}
+
+Vector LanguageModel::logits(const float* hidden) const {
+    Vector out(head_.out());
+    head_.apply(hidden, 1, out.data(), *scratch_);
+    return out;
+}
+
+}  // namespace vq

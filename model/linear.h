@@ -1,0 +1,69 @@
+// Linear: y = x W^T + b with W resident in fp32 or in bf16. The bf16 product rounds x and W to
+// bf16 and sums in fp32 (oneDNN: AVX512-BF16 or AMX instructions).
+//
+// Work is cut into tiles of fixed size (128 rows of x, up to 512 rows of W), each computed by one
+// single-threaded library call: results do not depend on the number of threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/matrix.h"
+#include "model/scratch.h"
+
+namespace vq {
+
+enum class Precision : std::uint8_t { fp32, bf16 };
+
+/// "fp32", "bf16".
+const char* precision_name(Precision precision);
+/// The inverse; throws Error on another name.
+Precision parse_precision(const std::string& name);
+/// True when products of bf16 run on instructions made for them (and VQ_ISA does not forbid them).
+bool has_fast_bf16();
+/// bf16 where has_fast_bf16(), else fp32: the fastest precision for evaluation and calibration.
+Precision fastest_precision();
+
+class Linear {
+public:
+    Linear();
+    /// The rows of `weights` one below the other, all (rows_i, in). `bias` is empty or has as many
+    /// elements as there are rows. With bf16 on a machine without it, fp32 is used.
+    Linear(std::span<const Matrix* const> weights, const Vector& bias, Precision precision);
+    ~Linear();
+    Linear(Linear&&) noexcept;
+    Linear& operator=(Linear&&) noexcept;
+
+    Index in() const;
+    Index out() const;
+    /// Blocks of rows of W that are computed at once: row block b is [block_begin(b),
+    /// block_end(b)).
+    Index blocks() const;
+    Index block_begin(Index b) const;
+    Index block_end(Index b) const;
+
+    /// y (tokens, out) = x (tokens, in) W^T + b, in parallel over tiles (serial inside
+    /// parallel_for).
+    void apply(const float* x, Index tokens, float* y, ScratchPool& scratch) const;
+
+    /// x as the product wants it. bf16: `x` (tokens, in) rounded into `rounded`, which is returned;
+    /// fp32: returns `x`. `rounded` has room for operand_bytes(tokens).
+    const void* operand(const float* x, Index tokens, void* rounded) const;
+    std::size_t operand_bytes(Index tokens) const;
+    /// Row block b only, single-threaded: y (tokens, rows of the block) without gaps between rows
+    /// (oneDNN's bf16 kernels demand it). `operand` comes from operand(). Fastest for tile_tokens.
+    void apply_block(const void* operand, Index tokens, Index b, float* y,
+                     ScratchPool& scratch) const;
+    /// Rows of the largest block.
+    Index widest_block() const;
+
+    static constexpr Index tile_tokens = 128;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vq

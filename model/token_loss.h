@@ -1,0 +1,31 @@
+// From hidden states to losses without storing logits: the vocabulary is walked in slices of a few
+// hundred columns for 128 tokens at a time, and each slice is reduced at once.
+//   nll = log sum_j exp(l_j) - l_target
+//   KL(ref || x) = sum_j p_j (r_j - l_j) - log sum_j exp(r_j) + log sum_j exp(l_j), p = softmax(r)
+// with running maxima, slices summed in fp32 and added up in fp64.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "model/language_model.h"
+
+namespace vq {
+
+/// Results, one a token; each array has targets.size() elements. Those of the second group are
+/// null or all there; they need a reference.
+struct TokenLosses {
+    double* nll = nullptr;  ///< -log p(target), in nats
+
+    double* reference_nll = nullptr;
+    double* kl = nullptr;           ///< KL(reference || model), in nats; never below 0
+    std::uint8_t* agree = nullptr;  ///< 1 where both models' most likely tokens are the same
+};
+
+/// hidden (targets.size(), hidden_size) is what LanguageModel::forward left for the tokens before
+/// the targets. `reference` may be null; else its vocabulary has the same size as the model's.
+void token_losses(const LanguageModel& model, const float* hidden, const LanguageModel* reference,
+                  const float* reference_hidden, std::span<const TokenId> targets,
+                  const TokenLosses& out);
+
+}  // namespace vq

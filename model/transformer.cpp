@@ -1,0 +1,259 @@
+#include "model/transformer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "base/gemm.h"
+#include "model/work_split.h"
+
+namespace vq {
+
+namespace {
+
+constexpr Index query_rows = 128;  // queries a tile of attention; their scores stay in L2
+
+const std::vector<std::string>& group_parts(BlockGroup group) {
+    static const std::vector<std::string> parts[block_groups] = {
+        {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+        {"self_attn.o_proj"},
+        {"mlp.gate_proj", "mlp.up_proj"},
+        {"mlp.down_proj"}};
+    return parts[static_cast<int>(group)];
+}
+
+bool has_bias(const ModelConfig& config, BlockGroup group) {
+    return group == BlockGroup::qkv             ? config.attention_bias
+           : group == BlockGroup::attention_out ? config.attention_output_bias
+                                                : false;
+}
+
+// Calls f(first, count) for token tiles: tile by tile, so that what a tile makes is still in the
+// cache for its next use.
+template <class F>
+void for_token_tiles(Index tokens, F&& f) {
+    parallel_for_outer((tokens + Linear::tile_tokens - 1) / Linear::tile_tokens, [&](Index t) {
+        const Index first = t * Linear::tile_tokens;
+        f(first, std::min(Linear::tile_tokens, tokens - first));
+    });
+}
+
+// Attention of `rows` queries of one head, the first of which stands at position `first`.
+// q: rows `ldq` apart; k and v: rows `ldk` apart, from position 0; out: rows `ldo` apart.
+struct HeadTile {
+    const float* q;
+    Index ldq;
+    const float* k;
+    const float* v;
+    Index ldk;
+    float* out;
+    Index ldo;
+};
+
+void attend(const HeadTile& head, Index head_dim, Index first, Index rows, const Kernels& kernel,
+            ScratchPool& scratch) {
+    const Index keys = first + rows;
+    const auto buffer = scratch.floats(rows * keys);
+    float* scores = buffer.floats();
+    const float scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
+    sgemm_serial(false, true, rows, keys, head_dim, scale, head.q, head.ldq, head.k, head.ldk, 0.0F,
+                 scores, keys);
+    float inverse[query_rows];
+    for (Index i = 0; i < rows; ++i) {
+        float* row = scores + i * keys;
+        const Index seen = first + i + 1;
+        inverse[i] = 1.0F / kernel.exp_in_place(row, seen, kernel.max(row, seen));
+        std::fill(row + seen, row + keys, 0.0F);
+    }
+    sgemm_serial(false, false, rows, head_dim, keys, 1.0F, scores, keys, head.v, head.ldk, 0.0F,
+                 head.out, head.ldo);
+    for (Index i = 0; i < rows; ++i)
+        Eigen::Map<Vector>(head.out + i * head.ldo, head_dim) *= inverse[i];
+}
+
+}  // namespace
+
+std::string layer_tensor(Index layer, const std::string& rest) {
+    return "model.layers." + std::to_string(layer) + "." + rest;
+}
+
+std::vector<std::string> group_tensors(Index layer, BlockGroup group) {
+    std::vector<std::string> names;
+    for (const std::string& part : group_parts(group))
+        names.push_back(layer_tensor(layer, part + ".weight"));
+    return names;
+}
+
+Index group_width(const ModelConfig& config, BlockGroup group) {
+    switch (group) {
+        case BlockGroup::attention_out: return config.n_heads * config.head_dim;
+        case BlockGroup::down: return config.intermediate_size;
+        default: return config.hidden_size;
+    }
+}
+
+Vector load_vector(const WeightSource& source, const std::string& name) {
+    const Matrix row = source.read(name);
+    VQ_ASSERT(row.rows() == 1);
+    return row.row(0).transpose();
+}
+
+Linear load_group(const WeightSource& source, Index layer, BlockGroup group, Precision precision,
+                  const Replacements* replacements, Index first, Index count) {
+    const std::vector<std::string>& parts = group_parts(group);
+    const Index last = count == 0 ? static_cast<Index>(parts.size()) : first + count;
+    std::vector<Matrix> own;
+    own.reserve(parts.size());
+    std::vector<const Matrix*> weights;
+    std::vector<float> bias;
+    for (Index i = first; i < last; ++i) {
+        const std::string part = layer_tensor(layer, parts[static_cast<std::size_t>(i)]);
+        const Matrix* weight = nullptr;
+        if (replacements != nullptr) {
+            const auto at = replacements->find(part + ".weight");
+            if (at != replacements->end()) weight = &at->second;
+        }
+        if (weight == nullptr) weight = &own.emplace_back(source.read(part + ".weight"));
+        weights.push_back(weight);
+        if (!has_bias(source.config(), group)) continue;
+        const Vector piece = load_vector(source, part + ".bias");
+        VQ_ASSERT(piece.size() == weight->rows());
+        bias.insert(bias.end(), piece.begin(), piece.end());
+    }
+    return {std::span<const Matrix* const>(weights),
+            Eigen::Map<const Vector>(bias.data(), static_cast<Index>(bias.size())), precision};
+}
+
+MlpWeights load_mlp(const WeightSource& source, Index layer, Precision precision,
+                    const Replacements* replacements) {
+    return {load_group(source, layer, BlockGroup::gate_up, precision, replacements, 0, 1),
+            load_group(source, layer, BlockGroup::gate_up, precision, replacements, 1, 1)};
+}
+
+BlockContext::BlockContext(const ModelConfig& model, Index positions)
+    : config(model), rope(model, positions), kernel(&kernels(active_isa())) {}
+
+void norm_rows(const BlockContext& block, const float* x, Index tokens, const Vector& weight,
+               float* out) {
+    const Index n = weight.size();
+    const auto eps = static_cast<float>(block.config.rms_norm_eps);
+    for (Index t = 0; t < tokens; ++t)
+        block.kernel->rms_norm(x + t * n, weight.data(), n, eps, out + t * n);
+}
+
+void attention(const BlockContext& block, const Vector& norm, const Linear& qkv,
+               const float* stream, Index tokens, Index past, LayerCache* cache, float* out,
+               ScratchPool& scratch) {
+    const ModelConfig& config = block.config;
+    const Index hidden = config.hidden_size;
+    const Index head_dim = config.head_dim;
+    const Index q_width = config.n_heads * head_dim;
+    const Index kv_width = config.n_kv_heads * head_dim;
+    const Index width = q_width + 2 * kv_width;
+    VQ_ASSERT(qkv.in() == hidden && qkv.out() == width);
+    VQ_ASSERT(cache != nullptr ? past + tokens <= cache->keys.rows() : past == 0);
+
+    const auto buffer = scratch.floats(tokens * width);
+    float* rows = buffer.floats();
+    for_token_tiles(tokens, [&](Index first, Index count) {
+        const auto x = scratch.floats(count * hidden);
+        norm_rows(block, stream + first * hidden, count, norm, x.floats());
+        qkv.apply(x.floats(), count, rows + first * width, scratch);
+        for (Index t = first; t < first + count; ++t) {
+            float* row = rows + t * width;
+            block.rope.rotate(row, config.n_heads + config.n_kv_heads, past + t, *block.kernel);
+            if (cache == nullptr) continue;
+            std::copy_n(row + q_width, kv_width, cache->keys.row(past + t).data());
+            std::copy_n(row + q_width + kv_width, kv_width, cache->values.row(past + t).data());
+        }
+    });
+
+    const Index query_tiles = (tokens + query_rows - 1) / query_rows;
+    const Index heads_per_kv = config.n_heads / config.n_kv_heads;
+    const Index work = 2 * tokens * (past + tokens) * q_width;
+    parallel_for_work(query_tiles * config.n_heads, work, [&](Index item) {
+        // Late tiles attend to the most keys: they come first, so that no thread ends alone.
+        const Index first = (query_tiles - 1 - item / config.n_heads) * query_rows;
+        const Index h = item % config.n_heads;
+        const Index kv = h / heads_per_kv * head_dim;
+        const HeadTile head{
+            .q = rows + first * width + h * head_dim,
+            .ldq = width,
+            .k = cache != nullptr ? cache->keys.data() + kv : rows + q_width + kv,
+            .v = cache != nullptr ? cache->values.data() + kv : rows + q_width + kv_width + kv,
+            .ldk = cache != nullptr ? kv_width : width,
+            .out = out + first * q_width + h * head_dim,
+            .ldo = q_width};
+        attend(head, head_dim, past + first, std::min(query_rows, tokens - first), *block.kernel,
+               scratch);
+    });
+}
+
+void mlp_hidden(const BlockContext& block, const Vector& norm, const MlpWeights& mlp,
+                const float* stream, Index tokens, float* out, ScratchPool& scratch) {
+    const Index hidden = block.config.hidden_size;
+    const Index inner = block.config.intermediate_size;
+    VQ_ASSERT(mlp.gate.in() == hidden && mlp.gate.out() == inner && mlp.up.out() == inner);
+    for_token_tiles(tokens, [&](Index first, Index count) {
+        const auto x = scratch.floats(count * hidden);
+        norm_rows(block, stream + first * hidden, count, norm, x.floats());
+        const auto rounded = scratch.bytes(mlp.gate.operand_bytes(count));
+        const void* operand = mlp.gate.operand(x.floats(), count, rounded.data());
+        parallel_for_work(mlp.gate.blocks(), 2 * count * hidden * inner, [&](Index b) {
+            const Index begin = mlp.gate.block_begin(b);
+            const Index n = mlp.gate.block_end(b) - begin;
+            const auto gate = scratch.floats(count * n);
+            const auto up = scratch.floats(count * n);
+            mlp.gate.apply_block(operand, count, b, gate.floats(), scratch);
+            mlp.up.apply_block(operand, count, b, up.floats(), scratch);
+            for (Index t = 0; t < count; ++t)
+                block.kernel->silu_mul(gate.floats() + t * n, up.floats() + t * n, n,
+                                       out + (first + t) * inner + begin);
+        });
+    });
+}
+
+void add_product(const Linear& w, const float* x, Index tokens, float* stream,
+                 ScratchPool& scratch) {
+    for_token_tiles(tokens, [&](Index first, Index count) {
+        const auto rounded = scratch.bytes(w.operand_bytes(count));
+        const void* operand = w.operand(x + first * w.in(), count, rounded.data());
+        parallel_for_work(w.blocks(), count * w.in() * w.out(), [&](Index b) {
+            const Index begin = w.block_begin(b);
+            const Index n = w.block_end(b) - begin;
+            const auto y = scratch.floats(count * n);
+            w.apply_block(operand, count, b, y.floats(), scratch);
+            for (Index t = 0; t < count; ++t)
+                Eigen::Map<Vector>(stream + (first + t) * w.out() + begin, n) +=
+                    Eigen::Map<const Vector>(y.floats() + t * n, n);
+        });
+    });
+}
+
+Block::Block(const WeightSource& source, Index layer, Precision precision)
+    : attention_norm(load_vector(source, layer_tensor(layer, "input_layernorm.weight"))),
+      mlp_norm(load_vector(source, layer_tensor(layer, "post_attention_layernorm.weight"))),
+      qkv(load_group(source, layer, BlockGroup::qkv, precision)),
+      attention_out(load_group(source, layer, BlockGroup::attention_out, precision)),
+      mlp(load_mlp(source, layer, precision)),
+      down(load_group(source, layer, BlockGroup::down, precision)) {}
+
+void Block::forward(const BlockContext& block, float* stream, Index tokens, Index past,
+                    LayerCache* cache, ScratchPool& scratch) const {
+    const ModelConfig& config = block.config;
+    {
+        const auto a = scratch.floats(tokens * config.n_heads * config.head_dim);
+        attention(block, attention_norm, qkv, stream, tokens, past, cache, a.floats(), scratch);
+        add_product(attention_out, a.floats(), tokens, stream, scratch);
+    }
+    for_token_tiles(tokens, [&](Index first, Index count) {
+        float* rows = stream + first * config.hidden_size;
+        const auto h = scratch.floats(count * config.intermediate_size);
+        mlp_hidden(block, mlp_norm, mlp, rows, count, h.floats(), scratch);
+        add_product(down, h.floats(), count, rows, scratch);
+    });
+}
+
+}  // namespace vq

@@ -1,0 +1,280 @@
+// What scripts rely on: exit codes, JSON, streams, reproducibility.
+#include <gmock/gmock.h>
+
+#include "base/json.h"
+#include "io/store.h"
+#include "tests/apps/run_vq.h"
+
+namespace vq::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+/// A store that all tests of this file look at, made once.
+class Contract : public testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        folder_ = new TempFolder;
+        one_block_model(model());
+        outcome_ = new Outcome(run_vq(with(quick_quantize(model(), store()), {"--json"})));
+    }
+    static void TearDownTestSuite() {
+        delete outcome_;
+        delete folder_;
+    }
+    static std::string model() { return *folder_ / "model"; }
+    static std::string store() { return *folder_ / "model.vq.h5"; }
+    static std::string heldout() { return tiny_model + "/heldout.txt"; }
+    static std::vector<std::string> with(std::vector<std::string> arguments,
+                                         const std::vector<std::string>& more) {
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return arguments;
+    }
+    /// The document that a command prints; the whole of stdout must be it.
+    static Json json_of(const std::vector<std::string>& arguments) {
+        const Outcome outcome = run_vq(with(arguments, {"--json", "--quiet"}));
+        EXPECT_EQ(outcome.code, 0) << outcome.err;
+        EXPECT_EQ(outcome.err, "");
+        return Json::parse(outcome.out);
+    }
+    static void expect_keys(const Json& json, const std::vector<std::string>& keys) {
+        for (const std::string& key : keys) EXPECT_TRUE(json.contains(key)) << key;
+    }
+
+    static TempFolder* folder_;
+    static Outcome* outcome_;  ///< of the run that made the store
+};
+TempFolder* Contract::folder_ = nullptr;
+Outcome* Contract::outcome_ = nullptr;
+
+const std::vector<std::vector<std::string>> commands = {
+    {"quantize"},         {"hessian", "collect"},
+    {"hessian", "merge"}, {"eval"},
+    {"generate"},         {"inspect"},
+    {"verify"},           {"export"}};
+
+TEST_F(Contract, EveryCommandExplainsItselfWithAnExample) {
+    for (std::vector<std::string> command : commands) {
+        command.push_back("--help");
+        const Outcome outcome = run_vq(command);
+        EXPECT_EQ(outcome.code, 0);
+        EXPECT_EQ(outcome.err, "");
+        EXPECT_THAT(outcome.out, HasSubstr("Example:\n  vq " + command[0]));
+        for (const char* option : {"--json", "--quiet", "--threads", "--seed"})
+            EXPECT_THAT(outcome.out, HasSubstr(option)) << command[0];
+    }
+    EXPECT_THAT(run_vq({"quantize", "--help"}).out, HasSubstr("feedback.order"));
+    EXPECT_THAT(run_vq({"--version"}).out, StartsWith("vq "));
+}
+
+TEST_F(Contract, BadUsageExitsWith2AndSaysWhy) {
+    const std::vector<std::vector<std::string>> wrong = {
+        {},
+        {"no-such-command"},
+        {"eval", model()},
+        {"eval", model(), "--text", heldout(), "--no-such-option"},
+        {"eval", model(), "--text", heldout(), "--ctx", "many"},
+        {"inspect", store(), "--threads", "0"},
+        {"quantize", model(), "--calib", heldout()},
+        {"quantize", model(), "-o", store()},
+        {"quantize", model(), "-o", store(), "--calib", heldout(), "--method", "magic"},
+        {"quantize", model(), "-o", store(), "--calib", heldout(), "--bits", "99"},
+        {"quantize", model(), "-o", store(), "--calib", heldout(), "--set", "no.such=1"},
+        {"quantize", model(), "-o", store(), "--calib", heldout(), "--set", "feedback.order=up"},
+        {"export", store(), "--to", "tarball", "-o", *folder_ / "x"},
+        {"hessian"},
+        {"hessian", "merge", "one.h5", "-o", "two.h5"}};
+    for (const std::vector<std::string>& arguments : wrong) {
+        const Outcome outcome = run_vq(arguments);
+        EXPECT_EQ(outcome.code, 2) << testing::PrintToString(arguments);
+        EXPECT_EQ(outcome.out, "");
+        EXPECT_THAT(outcome.err, StartsWith("error: bad usage: "));
+        EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    }
+}
+
+TEST_F(Contract, QuantizeJsonHasItsKeysAndCountsItsBytes) {
+    ASSERT_EQ(outcome_->code, 0) << outcome_->err;
+    const Json json = Json::parse(outcome_->out);
+    expect_keys(json, {"bits_per_weight", "model_bytes", "seconds", "peak_rss_bytes", "tensors"});
+    ASSERT_EQ(json["tensors"].size(), 7U);
+    double bits = 0;
+    double weights = 0;
+    for (const Json& tensor : json["tensors"]) {
+        expect_keys(tensor, {"name", "rows", "cols", "method", "bits_per_weight", "rel_mse",
+                             "rel_proxy", "seconds"});
+        const double n = tensor["rows"].get<double>() * tensor["cols"].get<double>();
+        bits += n * tensor["bits_per_weight"].get<double>();
+        weights += n;
+        EXPECT_GT(tensor["rel_mse"].get<double>(), 0);
+        EXPECT_LT(tensor["rel_mse"].get<double>(), 1);
+    }
+    EXPECT_NEAR(json["bits_per_weight"].get<double>(), bits / weights, 1e-9);
+    EXPECT_LE(json["bits_per_weight"].get<double>(), 2.5);
+    // Embeddings in 16 bits, norms in 32.
+    const double dense = json["dense_weights"].get<double>();
+    EXPECT_NEAR(json["model_bytes"].get<double>(), bits / 8 + 2 * dense + 2 * 3 * 128, 1);
+    EXPECT_GT(json["file_bytes"].get<double>(), json["model_bytes"].get<double>());
+    EXPECT_EQ(json["file_bytes"].get<std::uintmax_t>(), std::filesystem::file_size(store()));
+}
+
+TEST_F(Contract, DryRunForetellsTheSizeAndWritesNothing) {
+    const auto before = listing(folder_->path());
+    const Json plan = json_of({"quantize", model(), "--bits", "2.5", "--dry-run"});
+    EXPECT_EQ(listing(folder_->path()), before);
+    const Json real = Json::parse(outcome_->out);
+    EXPECT_DOUBLE_EQ(plan["bits_per_weight"].get<double>(), real["bits_per_weight"].get<double>());
+    EXPECT_EQ(plan["model_bytes"], real["model_bytes"]);
+}
+
+TEST_F(Contract, EvalJsonHasItsKeys) {
+    const Json json = json_of({"eval", store(), "--text", heldout(), "--ref", model(),
+                               "--max-tokens", "1024", "--precision", "fp32"});
+    expect_keys(json, {"perplexity", "nll_mean", "nll_stderr", "tokens", "kld_mean", "kld_median",
+                       "kld_p99", "top1_agreement"});
+    EXPECT_EQ(json["tokens"], 1024 - 4);  // four windows of 256, the first token of each is given
+    EXPECT_GT(json["kld_mean"].get<double>(), 0);
+    const Json same = json_of({"eval", model(), "--text", heldout(), "--ref", model(),
+                               "--max-tokens", "1024", "--precision", "fp32"});
+    EXPECT_NEAR(same["kld_mean"].get<double>(), 0, 1e-12);
+    EXPECT_EQ(same["top1_agreement"], 1.0);
+}
+
+TEST_F(Contract, TinyModelHasLearnedItsGrammar) {
+    const Json json = json_of({"eval", tiny_model, "--text", heldout(), "--max-tokens", "4096"});
+    EXPECT_LT(json["perplexity"].get<double>(), 1.7);
+}
+
+TEST_F(Contract, GenerateWritesTextAndJsonTheSame) {
+    const std::vector<std::string> arguments = {"generate", store(), "--prompt", "Anna had three",
+                                                "-n",       "12",    "--quiet"};
+    const Outcome plain = run_vq(arguments);
+    EXPECT_EQ(plain.code, 0) << plain.err;
+    const Json json = json_of(arguments);
+    EXPECT_EQ(json["text"].get<std::string>() + "\n", plain.out);
+    EXPECT_EQ(json["tokens"], 12);
+}
+
+TEST_F(Contract, GenerateDrawsTheSameWithTheSameSeedOnly) {
+    const auto text = [&](const std::string& seed) {
+        return json_of({"generate", model(), "--prompt", "On Monday", "-n", "40", "--temperature",
+                        "1.5", "--seed", seed})["text"]
+            .get<std::string>();
+    };
+    EXPECT_EQ(text("1"), text("1"));
+    EXPECT_NE(text("1"), text("2"));
+}
+
+TEST_F(Contract, InspectAndVerifyAgreeWithTheRun) {
+    const Json run = Json::parse(outcome_->out);
+    const Json inspect = json_of({"inspect", store()});
+    for (const char* key : {"bits_per_weight", "model_bytes", "file_bytes", "quantized_weights"})
+        EXPECT_EQ(inspect[key], run[key]) << key;
+    const Json verify = json_of({"verify", store()});
+    EXPECT_EQ(verify["ok"], true);
+    EXPECT_EQ(verify["problems"].size(), 0U);
+    EXPECT_EQ(verify["tensors"], inspect["tensors"].size());
+}
+
+/// Everything that a store holds of its tensors.
+std::string content_of(const std::string& path) {
+    const StoreReader reader(path);
+    std::string content = reader.meta().config_json;
+    for (const std::string& name : reader.names()) {
+        const StoredTensor tensor = reader.read(name);
+        content += name + tensor.spec.dump();
+        for (const auto& [array, values] : tensor.arrays)
+            content.append(array).append(values.bytes.begin(), values.bytes.end());
+    }
+    return content;
+}
+
+TEST_F(Contract, VerifyFindsEveryFlippedBitThatMatters) {
+    const std::string bytes = read_bytes(store());
+    const std::string expected = content_of(store());
+    const std::string damaged = *folder_ / "damaged.vq.h5";
+    int found = 0;
+    constexpr int places = 24;
+    for (int i = 0; i < places; ++i) {
+        std::string changed = bytes;
+        changed[(2 * static_cast<std::size_t>(i) + 1) * bytes.size() / (2 * places)] ^= 4;
+        write_bytes(damaged, changed);
+        const Outcome outcome = run_vq({"verify", damaged, "--json"});
+        EXPECT_EQ(outcome.err.empty(), outcome.code == 0);
+        if (outcome.code == 0)
+            EXPECT_TRUE(content_of(damaged) == expected) << "place " << i;
+        else
+            ++found;
+    }
+    EXPECT_GE(found, places / 2) << "most of a store is tensors";
+    std::filesystem::remove(damaged);
+}
+
+TEST_F(Contract, ExportIsAModelThatDecodesTheSame) {
+    const std::string dense = *folder_ / "dense";
+    const Json json =
+        json_of({"export", store(), "--to", "safetensors", "-o", dense, "--dtype", "f32"});
+    EXPECT_EQ(json["dtype"], "f32");
+    const Json compared = json_of({"eval", dense, "--text", heldout(), "--ref", store(),
+                                   "--max-tokens", "512", "--precision", "fp32"});
+    EXPECT_NEAR(compared["kld_mean"].get<double>(), 0, 1e-12);
+    expect_one_error(run_vq({"export", store(), "--to", "safetensors", "-o", dense}),
+                     {dense, "there already"});
+    std::filesystem::remove_all(dense);
+}
+
+TEST_F(Contract, HessianFileGivesTheStoreOfTheOriginalLayers) {
+    const std::string hessians = *folder_ / "h.h5";
+    const Json collected =
+        json_of({"hessian", "collect", model(), "--calib", tiny_model + "/calib.txt",
+                 "--calib-tokens", "1024", "-o", hessians});
+    EXPECT_EQ(collected["groups"], 4);
+    EXPECT_EQ(collected["tokens"], 1024);
+    const auto proxies = [&](const std::vector<std::string>& hessian_arguments) {
+        Json json = json_of(with({"quantize", model(), "--bits", "2.5", "-o", *folder_ / "h.vq.h5",
+                                  "--set", "refine.rounds=0", "--set", "encoder.beam=2"},
+                                 hessian_arguments));
+        std::vector<double> values;
+        for (const Json& tensor : json["tensors"]) values.push_back(tensor["rel_proxy"]);
+        return values;
+    };
+    EXPECT_EQ(proxies({"--hessians", hessians}),
+              proxies({"--hessians", "original", "--calib", tiny_model + "/calib.txt",
+                       "--calib-tokens", "1024"}));
+    const Json merged =
+        json_of({"hessian", "merge", hessians, hessians, "-o", *folder_ / "merged.h5"});
+    EXPECT_EQ(merged["tokens"], 2048);
+    expect_one_error(run_vq({"quantize", tiny_model, "--bits", "2.5", "-o", *folder_ / "h.vq.h5",
+                             "--hessians", hessians}),
+                     {hessians, "another model"});
+    for (const char* name : {"h.h5", "h.vq.h5", "merged.h5"})
+        std::filesystem::remove(*folder_ / name);
+}
+
+TEST_F(Contract, StoreIsTheSameAtAnyThreadCountAndName) {
+    const std::string expected = read_bytes(store());
+    for (const char* threads : {"1", "2", "3"}) {
+        const std::string again = *folder_ / (std::string("threads-") + threads + ".vq.h5");
+        const Outcome outcome =
+            run_vq(with(quick_quantize(model(), again), {"--threads", threads}));
+        ASSERT_EQ(outcome.code, 0) << outcome.err;
+        EXPECT_TRUE(read_bytes(again) == expected) << threads << " threads";
+        std::filesystem::remove(again);
+    }
+}
+
+TEST_F(Contract, SeedChangesTheStore) {
+    const std::string other = *folder_ / "seed.vq.h5";
+    ASSERT_EQ(run_vq(with(quick_quantize(model(), other), {"--seed", "7"})).code, 0);
+    EXPECT_FALSE(read_bytes(other) == read_bytes(store()));
+    std::filesystem::remove(other);
+}
+
+TEST_F(Contract, AnswerThatCannotBeWrittenIsAnError) {
+    const Outcome outcome = run_vq({"inspect", store()}, {.out_path = "/dev/full"});
+    expect_one_error(outcome, {"standard output"});
+}
+
+}  // namespace
+}  // namespace vq::test

@@ -1,0 +1,26 @@
+# Installs the build into a fresh prefix, builds consumer/ against it, runs what came out.
+function(run)
+  execute_process(COMMAND ${ARGV} RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE out)
+  if(NOT code EQUAL 0)
+    string(JOIN " " command ${ARGV})
+    message(FATAL_ERROR "${command}: ${code}\n${out}")
+  endif()
+  set(out "${out}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+run(${CMAKE_COMMAND} --install ${VQKIT_BUILD} --prefix ${WORK}/prefix --config ${CONFIG})
+run(${CMAKE_COMMAND} -S ${CONSUMER} -B ${WORK}/build -G ${GENERATOR}
+    -D CMAKE_PREFIX_PATH=${WORK}/prefix
+    -D CMAKE_C_COMPILER=${CC} -D CMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}"
+    -D CMAKE_BUILD_TYPE=${CONFIG} -D WANTED_VERSION=${VQKIT_VERSION})
+run(${CMAKE_COMMAND} --build ${WORK}/build --config ${CONFIG})
+run(${WORK}/build/consumer ${MODEL})
+if(NOT out MATCHES "^llama 4 layers, [1-9][0-9]* tokens, text unchanged\n$")
+  message(FATAL_ERROR "the outside program printed: ${out}")
+endif()
+run(${WORK}/prefix/bin/vq --version)
+if(NOT out STREQUAL "vq ${VQKIT_VERSION}\n")
+  message(FATAL_ERROR "the installed vq printed: ${out}")
+endif()
+file(REMOVE_RECURSE ${WORK})

@@ -1,0 +1,3 @@
+vqkit_test(store_test SOURCES store_test.cpp DEPS vqkit_store)
+vqkit_test(store_damage_test SOURCES store_damage_test.cpp DEPS vqkit_store)
+vqkit_test(hessian_file_test SOURCES hessian_file_test.cpp DEPS vqkit_store)

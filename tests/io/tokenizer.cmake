@@ -1,0 +1,14 @@
+# The tokenizers: unit tests and golden ids, which always run, and a comparison with the Python
+# packages on a megabyte of text, which is skipped where pip cannot get them.
+vqkit_test(unicode_test SOURCES unicode_test.cpp DEPS vqkit_tokenizer)
+vqkit_test(tokenizer_regex_test SOURCES tokenizer_regex_test.cpp DEPS vqkit_tokenizer)
+vqkit_test(added_tokens_test SOURCES added_tokens_test.cpp DEPS vqkit_tokenizer)
+vqkit_test(tokenizer_test SOURCES tokenizer_test.cpp DEPS vqkit_tokenizer)
+
+add_executable(tokenize_tool ${CMAKE_CURRENT_LIST_DIR}/tokenize_tool.cpp)
+target_link_libraries(tokenize_tool PRIVATE vqkit_tokenizer)
+add_test(NAME io/CompareTokenizersWithPython
+  COMMAND bash -c "python=$(\"$1\"/python_env.sh) || { status=$?; echo \"SKIPPED: no Python packages\"; exit $status; }; exec \"$python\" \"$1\"/compare_tokenizers.py --tool \"$2\""
+          bash ${PROJECT_SOURCE_DIR}/scripts $<TARGET_FILE:tokenize_tool>)
+set_tests_properties(io/CompareTokenizersWithPython PROPERTIES
+  SKIP_RETURN_CODE 77 TIMEOUT 600 LABELS io)

@@ -1,0 +1,179 @@
+#include "model/calibration.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "tiny_model.h"
+
+namespace vq {
+namespace {
+
+using test::MemorySource;
+using test::random_model;
+using test::random_tokens;
+
+std::vector<std::vector<TokenId>> windows_of(const ModelConfig& config) {
+    return {random_tokens(140, config.vocab_size, 41), random_tokens(30, config.vocab_size, 42),
+            random_tokens(1, config.vocab_size, 43), random_tokens(140, config.vocab_size, 44)};
+}
+
+// X^T X and the column sums over all windows, [layer][group], from the reference implementation.
+using Sums = std::vector<std::vector<HessianSum>>;
+Sums reference_sums(const MemorySource& source, const std::vector<std::vector<TokenId>>& windows) {
+    Sums sums(static_cast<std::size_t>(source.model.n_layers), std::vector<HessianSum>(4));
+    for (const auto& window : windows) {
+        const auto inputs = test::reference_forward(source, window).group_input;
+        for (std::size_t l = 0; l < sums.size(); ++l)
+            for (std::size_t g = 0; g < 4; ++g) {
+                const MatrixD& x = inputs[l][g];
+                HessianSum& sum = sums[l][g];
+                if (sum.cols() == 0) sum = HessianSum(x.cols());
+                sum.xxt += x.transpose() * x;
+                sum.x += x.colwise().sum().transpose();
+                sum.count += x.rows();
+            }
+    }
+    return sums;
+}
+
+void expect_close(const HessianSum& got, const HessianSum& want, double relative) {
+    EXPECT_EQ(got.count, want.count);
+    EXPECT_LT((got.xxt - want.xxt).norm(), relative * want.xxt.norm());
+    EXPECT_LT((got.x - want.x).norm(), relative * (want.x.norm() + want.xxt.norm()));
+}
+
+std::vector<HessianSum> collect_layer(CalibrationWalk& walk, Index layer) {
+    std::vector<HessianSum> sums;
+    const auto groups = walk.groups(layer);
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+        sums.emplace_back(groups[g].cols);
+        walk.collect(layer, static_cast<Index>(g), sums.back());
+    }
+    return sums;
+}
+
+TEST(CalibrationWalk, SumsEqualThoseOfTheReferenceActivations) {
+    for (const ModelConfig& config : {test::tiny_llama(), test::tiny_qwen2()}) {
+        const MemorySource source = random_model(config, 51);
+        const auto windows = windows_of(config);
+        const Sums want = reference_sums(source, windows);
+        // Slabs of one window, and the MLP's inside made twice; then everything at once.
+        for (const CalibrationOptions& options :
+             {CalibrationOptions{.slab_bytes = 1, .keep_bytes = 0}, CalibrationOptions{}}) {
+            CalibrationWalk walk(source, windows, options, {});
+            EXPECT_EQ(walk.tokens(), 311);
+            ASSERT_EQ(walk.layers(), 2);
+            for (Index l = 0; l < 2; ++l) {
+                const auto sums = collect_layer(walk, l);
+                for (std::size_t g = 0; g < 4; ++g)
+                    expect_close(sums[g], want[static_cast<std::size_t>(l)][g], 2e-5);
+                walk.finish(l);
+            }
+        }
+    }
+}
+
+TEST(CalibrationWalk, GroupsNameTheTensorsThatShareAnInput) {
+    const MemorySource source = random_model(test::tiny_llama(), 52);
+    CalibrationWalk walk(source, windows_of(source.model), {}, {});
+    const auto groups = walk.groups(1);
+    ASSERT_EQ(groups.size(), 4U);
+    EXPECT_EQ(groups[0].names,
+              (std::vector<std::string>{"model.layers.1.self_attn.q_proj.weight",
+                                        "model.layers.1.self_attn.k_proj.weight",
+                                        "model.layers.1.self_attn.v_proj.weight"}));
+    EXPECT_EQ(groups[1].names, std::vector<std::string>{"model.layers.1.self_attn.o_proj.weight"});
+    EXPECT_EQ(groups[2].names, (std::vector<std::string>{"model.layers.1.mlp.gate_proj.weight",
+                                                         "model.layers.1.mlp.up_proj.weight"}));
+    EXPECT_EQ(groups[3].names, std::vector<std::string>{"model.layers.1.mlp.down_proj.weight"});
+    for (const auto& group : groups)
+        for (const auto& name : group.names) EXPECT_EQ(source.shape(name).cols, group.cols);
+}
+
+// After replace(), later inputs are those of a model that has the new weight from the start.
+TEST(CalibrationWalk, ReplacedWeightsActOnLaterGroupsOnly) {
+    const MemorySource source = random_model(test::tiny_llama(), 53);
+    const Index vocab = source.model.vocab_size;
+    const std::vector<std::vector<TokenId>> windows = {random_tokens(40, vocab, 45),
+                                                       random_tokens(9, vocab, 46)};
+    const Sums original = reference_sums(source, windows);
+    for (const bool keep : {true, false})
+        for (std::size_t group = 0; group < 4; ++group) {
+            MemorySource changed = source;
+            Sums want = original;
+            CalibrationWalk walk(source, windows, {.keep_bytes = keep ? 1 << 20 : 0}, {});
+            for (std::size_t l = 0; l < 2; ++l) {
+                const auto layer = static_cast<Index>(l);
+                const auto groups = walk.groups(layer);
+                for (std::size_t g = 0; g < 4; ++g) {
+                    HessianSum sum(groups[g].cols);
+                    walk.collect(layer, static_cast<Index>(g), sum);
+                    expect_close(sum, want[l][g], 2e-5);
+                    const bool later = l == 1 || g > group;
+                    const MatrixD difference = want[l][g].xxt - original[l][g].xxt;
+                    EXPECT_EQ(difference.norm() > 1e-3 * original[l][g].xxt.norm(), later)
+                        << "layer " << l << " group " << g;
+                    if (l != 0 || g != group) continue;
+                    for (const auto& name : groups[g].names) {
+                        const TensorShape shape = source.shape(name);
+                        changed.tensors[name] =
+                            test::random_matrix(shape.rows, shape.cols, 0.1, 54);
+                        walk.replace(name, changed.tensors[name]);
+                    }
+                    want = reference_sums(changed, windows);
+                }
+                walk.finish(layer);
+            }
+        }
+}
+
+TEST(CalibrationWalk, BlocksMayBeFinishedWithoutCollecting) {
+    const MemorySource source = random_model(test::tiny_qwen2(), 55);
+    const auto windows = windows_of(source.model);
+    CalibrationWalk walk(source, windows, {}, {});
+    walk.finish(0);
+    HessianSum inside(source.model.intermediate_size);
+    walk.collect(1, 3, inside);
+    expect_close(inside, reference_sums(source, windows)[1][3], 2e-5);
+}
+
+TEST(CalibrationWalk, SameBitsAtAnyNumberOfThreads) {
+    const MemorySource source = random_model(test::tiny_llama(), 56);
+    const auto windows = windows_of(source.model);
+    for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+        std::vector<std::vector<HessianSum>> results;
+        for (const int threads : {1, 2, 5}) {
+            const test::Threads scope(threads);
+            CalibrationWalk walk(source, windows, {.precision = precision, .slab_bytes = 30000},
+                                 {});
+            walk.finish(0);
+            results.push_back(collect_layer(walk, 1));
+        }
+        for (const auto& sums : results)
+            for (std::size_t g = 0; g < 4; ++g) {
+                EXPECT_EQ(sums[g].xxt, results[0][g].xxt) << precision_name(precision) << g;
+                EXPECT_EQ(sums[g].x, results[0][g].x);
+            }
+    }
+}
+
+TEST(CalibrationWalk, RefusesNoTokensAndBadTokensAndOverlongWindows) {
+    const MemorySource source = random_model(test::tiny_llama(), 57);
+    using Windows = std::vector<std::vector<TokenId>>;
+    EXPECT_THROW(CalibrationWalk(source, Windows{}, {}, {}), Error);
+    EXPECT_THROW(CalibrationWalk(source, Windows{{}}, {}, {}), Error);
+    EXPECT_THROW(CalibrationWalk(source, Windows{{1, 700}}, {}, {}), Error);
+    EXPECT_THROW(CalibrationWalk(source, Windows{std::vector<TokenId>(513, 1)}, {}, {}), Error);
+}
+
+TEST(CalibrationWalk, StopsWhenCancelled) {
+    const MemorySource source = random_model(test::tiny_llama(), 58);
+    Progress progress;
+    progress.cancelled = [] { return true; };
+    CalibrationWalk walk(source, windows_of(source.model), {}, progress);
+    HessianSum sum(source.model.hidden_size);
+    EXPECT_THROW(walk.collect(0, 0, sum), Cancelled);
+}
+
+}  // namespace
+}  // namespace vq

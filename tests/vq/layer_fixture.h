@@ -1,0 +1,52 @@
+// Random layers for tests: weights, and inputs that are correlated as activations are.
+#pragma once
+
+#include <omp.h>
+
+#include <cmath>
+
+#include "base/gemm.h"
+#include "base/rng.h"
+#include "vq/hessian.h"
+
+namespace vq::test {
+
+inline Matrix gaussian(Index rows, Index cols, std::uint64_t seed) {
+    Matrix m(rows, cols);
+    for (Index i = 0; i < m.size(); ++i)
+        m.data()[i] = static_cast<float>(random_normal(seed, static_cast<std::uint64_t>(i)));
+    return m;
+}
+
+/// Inputs x = z A with a spectrum that falls off, so that feedback has something to use.
+inline Matrix correlated_inputs(Index tokens, Index n, std::uint64_t seed) {
+    Matrix mix = gaussian(n, n, seed + 1);
+    for (Index i = 0; i < n; ++i) mix.row(i) *= 1.0F / std::sqrt(1.0F + static_cast<float>(i));
+    return gaussian(tokens, n, seed) * mix;
+}
+
+inline HessianSum hessian_of(const Matrix& x) {
+    HessianSum sum(x.cols());
+    sum.add(x.data(), x.rows());
+    return sum;
+}
+
+/// tr(E H E^T) in plain double precision.
+inline double exact_proxy(const Matrix& e, const MatrixD& h) {
+    const MatrixD ed = e.cast<double>();
+    return (ed * h).cwiseProduct(ed).sum();
+}
+
+/// Sets the number of OpenMP threads while it lives.
+class Threads {
+public:
+    explicit Threads(int n) : saved_(omp_get_max_threads()) { omp_set_num_threads(n); }
+    ~Threads() { omp_set_num_threads(saved_); }
+    Threads(const Threads&) = delete;
+    Threads& operator=(const Threads&) = delete;
+
+private:
+    int saved_;
+};
+
+}  // namespace vq::test

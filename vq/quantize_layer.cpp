@@ -1,0 +1,306 @@
+#include "vq/quantize_layer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "base/rng.h"
+#include "codebooks/residual_code.h"
+
+namespace vq {
+
+namespace {
+
+/// Rows a feedback panel has at least: enough for the encoder to work in batches, few enough for
+/// the panel to stay in L2.
+constexpr Index panel_rows = 64;
+
+Index round_up(Index n, Index unit) {
+    return (n + unit - 1) / unit * unit;
+}
+
+Index row_unit(const Settings& s) {
+    if (s.code.along == Along::inputs) return 1;
+    return s.code.outliers > 0 ? std::lcm<Index>(s.code.dim, s.code.outlier_dim) : s.code.dim;
+}
+
+Index feedback_block(const Settings& s) {
+    if (s.block > 0) return s.block;
+    return s.code.along == Along::inputs ? s.code.dim : 1;
+}
+
+/// Stage bits of the code for outliers ([1]) or for the rest ([0]).
+std::vector<int> bits_of(const Settings& s, bool outliers) {
+    return outliers ? std::vector<int>{s.code.outlier_bits} : s.code.stage_bits;
+}
+
+/// W and H in the space where codes live: transformed and padded. Padding rows are zero; padding
+/// columns have an input that is nearly zero and depends on no other, so that what they decode to
+/// costs nothing.
+struct Prepared {
+    Transform transform;
+    HessianReport report;
+    Matrix w;
+    MatrixD h;
+};
+
+Prepared prepare(const Matrix& w, const HessianSum& inputs, const Settings& s, std::uint64_t seed,
+                 const std::string& name) {
+    Prepared out;
+    MatrixD h = prepare_hessian(inputs, s.damping, name, &out.report);
+    if (s.objective == Objective::identity) h = MatrixD::Identity(h.rows(), h.cols());
+    if (s.objective == Objective::diagonal) h = MatrixD(h.diagonal().asDiagonal());
+    out.transform = make_transform(s.transform, w, h.diagonal(), seed);
+    Matrix wt = w;
+    out.transform.apply(wt);
+    out.transform.apply_hessian(h);
+    const TensorShape padded = padded_shape({w.rows(), w.cols()}, s);
+    out.w = Matrix::Zero(padded.rows, padded.cols);
+    out.w.topLeftCorner(w.rows(), w.cols()) = wt;
+    out.h = MatrixD::Zero(padded.cols, padded.cols);
+    out.h.topLeftCorner(w.cols(), w.cols()) = h;
+    const double tiny = 1e-4 * h.diagonal().mean();
+    for (Index j = w.cols(); j < padded.cols; ++j) out.h(j, j) = tiny;
+    return out;
+}
+
+/// All vectors of columns [col0, col0 + cols) divided by their scales, with weights from diag(H).
+void gather_vectors(const Matrix& x, const CodedTensor& tensor, Index col0, Index cols, Index d,
+                    const VectorD& h_diagonal, Matrix& vectors, std::vector<float>& weights) {
+    const bool inputs = tensor.along() == Along::inputs;
+    const Index units = inputs ? x.rows() : x.rows() / d;
+    const Index per_unit = inputs ? cols / d : cols;
+    const double mean = h_diagonal.mean();
+    vectors.resize(units * per_unit, d);
+    weights.assign(static_cast<std::size_t>(units * per_unit), 1.0F);
+    for (Index u = 0; u < units; ++u)
+        for (Index v = 0; v < per_unit; ++v) {
+            const Index at = u * per_unit + v;
+            double weight = 0;
+            for (Index j = 0; j < d; ++j) {
+                const Index row = inputs ? u : u * d + j;
+                const Index col = col0 + (inputs ? v * d + j : v);
+                vectors(at, j) = x(row, col) / tensor.scale(row, col);
+                weight += h_diagonal(col);
+            }
+            weights[at] = static_cast<float>(weight / static_cast<double>(d) / mean);
+        }
+}
+
+ResidualTraining training_of(const Settings& s, std::uint64_t seed) {
+    ResidualTraining t;
+    t.beam = s.beam;
+    t.kmeans_iterations = s.kmeans.iterations;
+    t.joint_rounds = s.kmeans.joint_rounds;
+    t.assigner = s.kmeans.assigner;
+    t.seed = seed;
+    return t;
+}
+
+/// At most `most` rows of x and their weights: one drawn from each of `most` equal stretches, so
+/// that the choice does not fall into step with the columns.
+void thin_out(Matrix& x, std::vector<float>& weights, Index most, std::uint64_t seed) {
+    if (x.rows() <= most) return;
+    Matrix picked(most, x.cols());
+    std::vector<float> picked_weights(static_cast<std::size_t>(most));
+    for (Index i = 0; i < most; ++i) {
+        const double place =
+            static_cast<double>(i) + random_uniform(seed, static_cast<std::uint64_t>(i));
+        const auto from = std::min(
+            x.rows() - 1,
+            static_cast<Index>(place * static_cast<double>(x.rows()) / static_cast<double>(most)));
+        picked.row(i) = x.row(from);
+        picked_weights[i] = weights[from];
+    }
+    x.swap(picked);
+    weights.swap(picked_weights);
+}
+
+/// Trains the tensor's own codebooks on `x` (W at first, a pass's targets later).
+void train_codes(const Matrix& x, const VectorD& h_diagonal, const Settings& s, std::uint64_t seed,
+                 CodedTensor& tensor) {
+    for (std::size_t i = 0; i < tensor.segments().size(); ++i) {
+        Segment& segment = tensor.segments()[i];
+        if (!segment.shared.empty()) continue;
+        const bool outliers = tensor.segments().size() == 2 && i == 0;
+        const Index d = segment.code->dim();
+        Matrix vectors;
+        std::vector<float> weights;
+        gather_vectors(x, tensor, segment.col0, segment.cols, d, h_diagonal, vectors, weights);
+        thin_out(vectors, weights, s.kmeans.samples, seed + i);
+        segment.code =
+            train_residual(vectors.data(), vectors.rows(), d, bits_of(s, outliers),
+                           s.kmeans.weighted ? weights.data() : nullptr, training_of(s, seed + i));
+    }
+}
+
+/// A code of the right sizes to build the tensor with before its own is trained.
+CodePtr untrained(int dim, const std::vector<int>& stage_bits, int beam) {
+    std::vector<Matrix> codebooks;
+    for (const int b : stage_bits) codebooks.emplace_back(Matrix::Zero(Index{1} << b, dim));
+    return std::make_shared<ResidualCode>(std::move(codebooks), beam);
+}
+
+CodedTensor make_tensor(const Matrix& w, const Settings& s, const SharedCodes& shared,
+                        Index unpadded_cols) {
+    const auto code = [&](std::size_t which) -> CodePtr {
+        if (!shared.empty()) return shared.at(which).code;
+        return untrained(which == 1 ? s.code.outlier_dim : s.code.dim, bits_of(s, which == 1),
+                         s.beam);
+    };
+    const auto shared_name = [&](std::size_t which) {
+        return shared.empty() ? std::string() : shared.at(which).name;
+    };
+    std::vector<Segment> segments;
+    const Index outliers = outlier_columns(unpadded_cols, s);
+    if (outliers > 0) segments.push_back({0, outliers, code(1), shared_name(1), {}});
+    if (outliers < w.cols())
+        segments.push_back({outliers, w.cols() - outliers, code(0), shared_name(0), {}});
+    CodedTensor tensor(w.rows(), w.cols(), s.code.along, s.scale, std::move(segments));
+    tensor.fit_scales(w, static_cast<float>(s.multiplier));
+    return tensor;
+}
+
+/// Tries `steps` sizes of each row's scales, from .6 to 4 times the present ones, and keeps the one
+/// with the least error under diag(H): large weights that meet large inputs must not be clipped.
+void search_scales(const Matrix& w, const VectorD& h_diagonal, int steps, CodedTensor& tensor) {
+    const Matrix start = tensor.scales();
+    Matrix best = start;
+    VectorD least = VectorD::Constant(w.rows(), std::numeric_limits<double>::infinity());
+    for (int step = 0; step < steps; ++step) {
+        const double t = steps > 1 ? static_cast<double>(step) / (steps - 1) : 0.0;
+        tensor.set_scales(start * static_cast<float>(0.6 * std::pow(4.0 / 0.6, t)));
+        VectorD error(w.rows());
+        parallel_for((w.rows() + panel_rows - 1) / panel_rows, [&](Index p) {
+            const Index row0 = p * panel_rows;
+            const Index rows = std::min(panel_rows, w.rows() - row0);
+            VectorD sum = VectorD::Zero(rows);
+            for (const Segment& s : tensor.segments()) {
+                const Matrix target = w.block(row0, s.col0, rows, s.cols);
+                Matrix what(rows, s.cols);
+                std::vector<std::uint64_t> codes(
+                    static_cast<std::size_t>(rows * s.cols / s.code->dim()));
+                tensor.encode_block(row0, rows, s.col0, s.cols, target.data(), nullptr, what.data(),
+                                    codes.data());
+                sum +=
+                    (target - what).cast<double>().cwiseAbs2() * h_diagonal.segment(s.col0, s.cols);
+            }
+            error.segment(row0, rows) = sum;
+        });
+        if (tensor.scales().rows() == 1) error.setConstant(error.sum());
+        for (Index i = 0; i < w.rows(); ++i) {
+            if (!(error(i) < least(i))) continue;
+            least(i) = error(i);
+            if (best.rows() > 1 || i == 0) best.row(i) = tensor.scales().row(i);
+        }
+    }
+    tensor.set_scales(best);
+}
+
+}  // namespace
+
+Index outlier_columns(Index n, const Settings& s) {
+    if (!(s.code.outliers > 0)) return 0;
+    const Index unit = s.code.along == Along::inputs
+                           ? std::lcm<Index>(s.code.outlier_dim, feedback_block(s))
+                           : feedback_block(s);
+    const auto wanted = static_cast<Index>(std::llround(s.code.outliers * static_cast<double>(n)));
+    const Index rounded = std::max(unit, wanted / unit * unit);
+    return rounded < n ? rounded : 0;
+}
+
+TensorShape padded_shape(TensorShape shape, const Settings& s) {
+    const Index unit =
+        std::lcm(feedback_block(s), s.code.along == Along::inputs ? s.code.dim : Index{1});
+    return {round_up(shape.rows, row_unit(s)), round_up(shape.cols, unit)};
+}
+
+Matrix sample_vectors(const Matrix& w, const Settings& settings, int dim, Index count,
+                      std::uint64_t seed) {
+    Settings plain = settings;
+    plain.code.dim = dim;
+    plain.code.outliers = 0;
+    plain.block = 0;
+    Matrix wt = w;
+    make_transform(plain.transform, w, VectorD::Ones(w.cols()), seed).apply(wt);
+    const TensorShape padded = padded_shape({w.rows(), w.cols()}, plain);
+    Matrix x = Matrix::Zero(padded.rows, padded.cols);
+    x.topLeftCorner(w.rows(), w.cols()) = wt;
+    const CodedTensor tensor = make_tensor(x, plain, {}, w.cols());
+    Matrix vectors;
+    std::vector<float> weights;
+    gather_vectors(x, tensor, 0, x.cols(), dim, VectorD::Ones(x.cols()), vectors, weights);
+    thin_out(vectors, weights, count, seed);
+    return vectors;
+}
+
+QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const Settings& s,
+                              const SharedCodes& shared, std::uint64_t seed,
+                              const std::string& name, const Progress& progress) {
+    check_settings(s);
+    VQ_ASSERT(inputs.cols() == w.cols() && w.size() > 0);
+    if (!w.allFinite())
+        throw Error("a weight is not finite", name, "the checkpoint is damaged; download it again");
+    QuantizedLayer out;
+    out.rows = w.rows();
+    out.cols = w.cols();
+    Prepared p = prepare(w, inputs, s, seed, name);
+    out.transform = p.transform;
+    out.hessian = p.report;
+    progress.check();
+    CodedTensor tensor = make_tensor(p.w, s, shared, w.cols());
+    train_codes(p.w, p.h.diagonal(), s, seed, tensor);
+    if (s.scale_search > 0) search_scales(p.w, p.h.diagonal(), s.scale_search, tensor);
+    progress.check();
+
+    const BlockLDL ldl = s.order == FeedbackOrder::none
+                             ? without_feedback(p.h, feedback_block(s))
+                             : factorize_block_ldl(p.h, feedback_block(s), s.order);
+    const Matrix h = p.h.cast<float>();
+    const Index unit = tensor.row_unit();
+    const Index panel = round_up(panel_rows, unit);
+    const auto run_pass = [&](CodedTensor& into, Matrix& what, Matrix* targets) {
+        feedback_pass(
+            p.w, ldl, panel,
+            [&](Index row0, Index rows, Index col0, const float* target, const float* metric,
+                float* block_what) {
+                into.encode_block(row0, rows, col0, ldl.block, target, s.metric ? metric : nullptr,
+                                  block_what, nullptr);
+            },
+            what, targets);
+    };
+    Matrix what;
+    Matrix targets;
+    const bool own = shared.empty();
+    run_pass(tensor, what, own && s.passes > 1 ? &targets : nullptr);
+    double loss = proxy_loss(Matrix(p.w - what), h);
+    for (int pass = 1; own && pass < s.passes; ++pass) {
+        progress.check();
+        CodedTensor next = tensor;
+        Matrix next_what;
+        train_codes(targets, p.h.diagonal(), s, seed + static_cast<std::uint64_t>(pass), next);
+        run_pass(next, next_what, &targets);
+        const double next_loss = proxy_loss(Matrix(p.w - next_what), h);
+        if (!(next_loss < loss)) break;
+        loss = next_loss;
+        tensor = std::move(next);
+        what = std::move(next_what);
+    }
+    out.refine = refine(p.w, h, s.refine, progress, tensor, what);
+
+    out.what = what.topLeftCorner(w.rows(), w.cols());
+    out.transform.invert(out.what);
+    if (!out.what.allFinite())
+        throw InternalError("internal error: the reconstruction of " + name + " is not finite");
+    Matrix collected = Matrix::Identity(w.cols(), w.cols());
+    if (inputs.count > 0)
+        collected = (inputs.xxt / static_cast<double>(inputs.count)).cast<float>();
+    out.errors = tensor_errors(w, out.what, collected);
+    out.tensor = std::move(tensor);
+    return out;
+}
+
+}  // namespace vq

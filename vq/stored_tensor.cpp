@@ -1,0 +1,268 @@
+#include "vq/stored_tensor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/bits.h"
+#include "base/error.h"
+#include "base/half.h"
+#include "codebooks/residual_code.h"
+
+namespace vq {
+
+namespace {
+
+std::string suffix(std::size_t segment) {
+    return segment == 0 ? "" : "_" + std::to_string(segment);
+}
+
+const char* scope_name(ScaleLayout::Scope scope) {
+    switch (scope) {
+        case ScaleLayout::Scope::tensor: return "tensor";
+        case ScaleLayout::Scope::row: return "row";
+        default: return "group";
+    }
+}
+
+Array pack_codes(const Segment& s) {
+    Array a;
+    a.type = ElementType::u8;
+    a.bytes = pack_bits(s.codes, s.code->bits());
+    a.shape = {static_cast<Index>(a.bytes.size())};
+    return a;
+}
+
+/// Reads a stored tensor with checks: every fault becomes one Error that names the tensor.
+class Decoder {
+public:
+    Decoder(const StoredTensor& stored, const SharedLookup& shared)
+        : stored_(stored), shared_(shared) {}
+
+    Matrix decode() const {
+        const Json& spec = stored_.spec;
+        const Index rows = stored_.shape.rows;
+        const Index cols = stored_.shape.cols;
+        if (spec.value("code", "") == "dense") {
+            const std::vector<float> values = floats("dense", array("dense"));
+            if (static_cast<Index>(values.size()) != rows * cols)
+                fail("the dense array has the wrong size");
+            return Eigen::Map<const Matrix>(values.data(), rows, cols);
+        }
+        if (spec.value("code", "") != "residual") fail("unknown code");
+        const Index padded_rows = integer(spec, "padded_rows", rows, rows + 4096);
+        const Index padded_cols = integer(spec, "padded_cols", cols, cols + 8192);
+        Index weights = 0;
+        if (__builtin_mul_overflow(padded_rows, padded_cols, &weights) || weights > Index{1} << 40)
+            fail("the tensor is too large");
+        const std::string along_name = spec.value("along", "");
+        if (along_name != "inputs" && along_name != "outputs") fail("unknown direction of vectors");
+        const Along along = along_name == "inputs" ? Along::inputs : Along::outputs;
+        ScaleLayout layout;
+        const std::string scale = spec.value("scale", "");
+        if (scale == "row")
+            layout.scope = ScaleLayout::Scope::row;
+        else if (scale == "group")
+            layout = {ScaleLayout::Scope::group, integer(spec, "scale_group", 1, padded_cols)};
+        else if (scale != "tensor")
+            fail("unknown scale layout");
+        if (!spec.contains("segments") || !spec["segments"].is_array() || spec["segments"].empty())
+            fail("no segments");
+        std::vector<Segment> segments;
+        Index at = 0;
+        for (const Json& entry : spec["segments"]) {
+            segments.push_back(
+                segment(entry, segments.size(), along, padded_rows, padded_cols, at));
+            at += segments.back().cols;
+        }
+        if (at != padded_cols) fail("the segments do not cover the columns");
+        std::vector<std::vector<std::uint64_t>> codes;
+        for (Segment& s : segments) codes.push_back(std::move(s.codes));
+        CodedTensor tensor(padded_rows, padded_cols, along, layout, std::move(segments));
+        for (std::size_t i = 0; i < codes.size(); ++i)
+            tensor.segments()[i].codes = std::move(codes[i]);
+        const std::vector<float> scales = floats("row_scale", array("row_scale"));
+        if (static_cast<Index>(scales.size()) != tensor.scales().size())
+            fail("the array row_scale has the wrong length");
+        tensor.set_scales(Eigen::Map<const Matrix>(scales.data(), tensor.scales().rows(),
+                                                   tensor.scales().cols()));
+        Matrix w = tensor.decode().topLeftCorner(rows, cols);
+        const Json transform = spec.contains("transform") ? spec["transform"] : Json::array();
+        Transform::parse(transform, stored_.arrays, cols, stored_.name).invert(w);
+        if (!w.allFinite()) fail("a decoded weight is not finite");
+        return w;
+    }
+
+private:
+    [[noreturn]] void fail(const std::string& what) const {
+        throw Error(what, stored_.name, "the store is damaged; run `vq verify`, or quantize again");
+    }
+
+    const Array& array(const std::string& name) const {
+        const auto found = stored_.arrays.find(name);
+        if (found == stored_.arrays.end()) fail("the array " + name + " is missing");
+        return found->second;
+    }
+
+    /// Values of a float array, all finite.
+    std::vector<float> floats(const std::string& name, const Array& a) const {
+        if (!a.is_float()) fail("the array " + name + " is not of a float type");
+        std::vector<float> values = a.to_f32();
+        if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }))
+            fail("a value of the array " + name + " is not finite");
+        return values;
+    }
+
+    Index integer(const Json& from, const char* key, Index low, Index high) const {
+        if (!from.contains(key) || !from[key].is_number_integer()) fail(std::string("no ") + key);
+        const auto value = from[key].get<Index>();
+        if (value < low || value > high) fail(std::string(key) + " is out of range");
+        return value;
+    }
+
+    CodePtr code(const Json& entry, std::size_t i) const {
+        const auto dim = static_cast<int>(integer(entry, "dim", 1, 64));
+        if (!entry.contains("stage_bits") || !entry["stage_bits"].is_array()) fail("no stage_bits");
+        std::vector<int> bits;
+        Index words = 0;
+        int sum = 0;
+        for (const Json& b : entry["stage_bits"]) {
+            if (!b.is_number_integer() || b.get<Index>() < 1 || b.get<Index>() > 16)
+                fail("stage_bits is out of range");
+            bits.push_back(b.get<int>());
+            sum += bits.back();
+            words += Index{1} << bits.back();
+            if (sum > 64) fail("a code has more than 64 bits");
+        }
+        if (bits.empty()) fail("no stage_bits");
+        const std::string source = entry.value("codebook", "");
+        const Array& words_array =
+            source.empty() ? array("codebooks" + suffix(i)) : shared_(source);
+        if (words_array.count() != words * dim) fail("a codebook has the wrong size");
+        const std::vector<float> values = floats("codebooks", words_array);
+        std::vector<Matrix> codebooks;
+        const float* at = values.data();
+        for (const int b : bits) {
+            codebooks.emplace_back(Eigen::Map<const Matrix>(at, Index{1} << b, dim));
+            at += codebooks.back().size();
+        }
+        return std::make_shared<ResidualCode>(std::move(codebooks), 1);
+    }
+
+    Segment segment(const Json& entry, std::size_t i, Along along, Index rows, Index cols,
+                    Index col0) const {
+        if (!entry.is_object()) fail("a segment is not an object");
+        Segment s;
+        s.col0 = col0;
+        s.cols = integer(entry, "cols", 1, cols - col0);
+        s.code = code(entry, i);
+        const Index d = s.code->dim();
+        if ((along == Along::inputs ? s.cols : rows) % d != 0)
+            fail("vectors do not fill the tensor");
+        const Index count = rows * s.cols / d;
+        const Array& codes = array("codes" + suffix(i));
+        if (codes.type != ElementType::u8 ||
+            static_cast<Index>(codes.bytes.size()) != packed_bytes(count, s.code->bits()))
+            fail("the array codes" + suffix(i) + " has the wrong length");
+        s.codes = unpack_bits(codes.bytes, count, s.code->bits());
+        for (const std::uint64_t c : s.codes)
+            if (!s.code->valid(c)) fail("a code is out of range");
+        return s;
+    }
+
+    const StoredTensor& stored_;
+    const SharedLookup& shared_;
+};
+
+}  // namespace
+
+Array store_codebook(const Code& code) {
+    const std::vector<float> p = code.parameters();
+    const auto d = static_cast<Index>(code.dim());
+    return Array::from_f16({static_cast<Index>(p.size()) / d, d}, p.data());
+}
+
+StoredTensor store_tensor(const std::string& name, const QuantizedLayer& layer,
+                          const std::string& method) {
+    const CodedTensor& t = layer.tensor;
+    StoredTensor out;
+    out.name = name;
+    out.shape = {layer.rows, layer.cols};
+    out.rel_mse = layer.errors.rel_mse;
+    out.rel_proxy = layer.errors.rel_proxy;
+    out.spec = {{"code", "residual"},
+                {"method", method},
+                {"padded_rows", t.rows()},
+                {"padded_cols", t.cols()},
+                {"along", t.along() == Along::inputs ? "inputs" : "outputs"},
+                {"scale", scope_name(t.layout().scope)}};
+    if (t.layout().scope == ScaleLayout::Scope::group) out.spec["scale_group"] = t.layout().group;
+    Json segments = Json::array();
+    for (std::size_t i = 0; i < t.segments().size(); ++i) {
+        const Segment& s = t.segments()[i];
+        const Json code = s.code->describe();
+        segments.push_back({{"cols", s.cols},
+                            {"dim", code["dim"]},
+                            {"stage_bits", code["stage_bits"]},
+                            {"codebook", s.shared}});
+        out.arrays["codes" + suffix(i)] = pack_codes(s);
+        if (s.shared.empty()) out.arrays["codebooks" + suffix(i)] = store_codebook(*s.code);
+    }
+    out.spec["segments"] = std::move(segments);
+    out.spec["transform"] = layer.transform.describe(out.arrays);
+    const Matrix& scales = t.scales();
+    if (t.layout().scope == ScaleLayout::Scope::tensor)
+        out.arrays["row_scale"] = Array::from_f32({1}, scales.data());
+    else if (t.layout().scope == ScaleLayout::Scope::row)
+        out.arrays["row_scale"] = Array::from_f16({scales.rows()}, scales.data());
+    else
+        out.arrays["row_scale"] = Array::from_f16({scales.rows(), scales.cols()}, scales.data());
+    out.bits_per_weight =
+        8.0 * static_cast<double>(out.bytes()) / static_cast<double>(layer.rows * layer.cols);
+    return out;
+}
+
+Matrix decode_stored(const StoredTensor& stored, const SharedLookup& shared) {
+    try {
+        return Decoder(stored, shared).decode();
+    } catch (const nlohmann::json::exception&) {
+        throw Error("the description is not of the right form", stored.name,
+                    "the store is damaged; run `vq verify`, or quantize again");
+    }
+}
+
+double codebook_bits(const Settings& s) {
+    double bits = 0;
+    for (const int b : s.code.stage_bits) bits += 16.0 * s.code.dim * static_cast<double>(1 << b);
+    if (s.code.outliers > 0)
+        bits += 16.0 * s.code.outlier_dim * static_cast<double>(1 << s.code.outlier_bits);
+    return bits;
+}
+
+double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {
+    const TensorShape padded = padded_shape(shape, s);
+    const Index outliers = outlier_columns(shape.cols, s);
+    const auto code_bits = [&](Index cols, int dim, int bits) {
+        return 8.0 * static_cast<double>(packed_bytes(padded.rows * cols / dim, bits));
+    };
+    double total = 0;
+    if (outliers > 0) total += code_bits(outliers, s.code.outlier_dim, s.code.outlier_bits);
+    if (padded.cols > outliers)
+        total += code_bits(padded.cols - outliers, s.code.dim,
+                           std::accumulate(s.code.stage_bits.begin(), s.code.stage_bits.end(), 0));
+    switch (s.scale.scope) {
+        case ScaleLayout::Scope::tensor: total += 32; break;
+        case ScaleLayout::Scope::row: total += 16.0 * static_cast<double>(padded.rows); break;
+        case ScaleLayout::Scope::group:
+            total += 16.0 * static_cast<double>(
+                                padded.rows * ((padded.cols + s.scale.group - 1) / s.scale.group));
+            break;
+    }
+    const auto n = static_cast<double>(shape.cols);
+    if (s.transform.column_scale != TransformSettings::ColumnScale::none) total += 16 * n;
+    if (s.transform.permute) total += (shape.cols <= 65536 ? 16 : 32) * n;
+    if (own_codebooks) total += codebook_bits(s);
+    return total;
+}
+
+}  // namespace vq
