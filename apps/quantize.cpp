@@ -247,7 +247,11 @@ Answer run(const Options& options, const Common& common) {
             load_calibration(options.calibration, *source, options.model, progress);
         const Precision precision = chosen_precision(options.calibration.precision);
         walk = std::make_unique<CalibrationWalk>(
-            *source, text.windows, CalibrationOptions{.precision = precision}, progress);
+            *source, text.windows,
+            CalibrationOptions{
+                .precision = precision,
+                .follow_original = settings.correction > 0 && hessians.quantized_prefix},
+            progress);
         hessians.walk = walk.get();
         calibration = {{"hash", text.hash}, {"tokens", text.tokens}};
         calibration_id = text.hash + " " + precision_name(precision);

@@ -127,6 +127,25 @@ void add_gram(const float* x, Index tokens, Index n, MatrixD& h) {
     });
 }
 
+void add_cross(const float* a, Index p, const float* b, Index q, Index tokens, MatrixD& c) {
+    VQ_ASSERT(c.rows() == p && c.cols() == q);
+    const Index across = panels(q, gram_tile);
+    parallel_for(panels(p, gram_tile) * across, [&](Index t) {
+        const Index i0 = t / across * gram_tile;
+        const Index j0 = t % across * gram_tile;
+        const Index mi = std::min(gram_tile, p - i0);
+        const Index mj = std::min(gram_tile, q - j0);
+        std::vector<float> product(static_cast<std::size_t>(mi * mj));
+        for (Index r = 0; r < tokens; r += gram_rows) {
+            sgemm_serial(true, false, mi, mj, std::min(gram_rows, tokens - r), 1.0F, a + r * p + i0,
+                         p, b + r * q + j0, q, 0.0F, product.data(), mj);
+            for (Index x = 0; x < mi; ++x)
+                for (Index y = 0; y < mj; ++y)
+                    c(i0 + x, j0 + y) += static_cast<double>(product[x * mj + y]);
+        }
+    });
+}
+
 bool cholesky_lower(MatrixD& a) {
     VQ_ASSERT(a.rows() == a.cols());
     make_blas_serial();

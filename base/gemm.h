@@ -23,6 +23,9 @@ void matmul(const MatrixD& a, bool transpose_a, const MatrixD& b, bool transpose
 /// of the sum of magnitudes in the worst case, sqrt(256) * 2^-24 typically.
 void add_gram(const float* x, Index tokens, Index n, MatrixD& h);
 
+/// C += A^T B for A (tokens, p), B (tokens, q), C (p, q) fp64; summed as in add_gram.
+void add_cross(const float* a, Index p, const float* b, Index q, Index tokens, MatrixD& c);
+
 /// Lower Cholesky factor of A (n, n), in place (strict upper part zeroed). Tiled, all threads.
 /// Returns false when A is not positive definite (A is then undefined).
 bool cholesky_lower(MatrixD& a);

@@ -39,6 +39,7 @@ Index longest(const std::vector<std::vector<TokenId>>& windows) {
 }  // namespace
 
 struct CalibrationWalk::Impl {
+    class Reader;
     const WeightSource& source;
     CalibrationOptions options;
     Progress progress;
@@ -93,9 +94,9 @@ struct CalibrationWalk::Impl {
 
     void attend();
     void add_attention();
-    void collect_norm(const std::string& name, HessianSum& sum);
-    void collect_inside(HessianSum& sum);
+    void start(const std::vector<std::vector<TokenId>>& text);
     void add_mlp();
+    void finish();
     void advance(Stage to);
 };
 
@@ -117,35 +118,70 @@ void CalibrationWalk::Impl::add_attention() {
     kept.resize(0, 0);
 }
 
-void CalibrationWalk::Impl::collect_norm(const std::string& name, HessianSum& sum) {
-    const Vector weight = norm(name);
-    Matrix slab;
-    for_slabs(config().hidden_size, [&](const Slab& s) {
-        slab.resize(s.rows, config().hidden_size);
-        for_windows(s.first, s.last, [&](Index row, Index rows) {
-            norm_rows(context, stream.row(row).data(), rows, weight, slab.row(row - s.row).data());
-        });
-        sum.add(slab.data(), s.rows);
-    });
-}
+/// The inputs of one group, slab after slab.
+class CalibrationWalk::Impl::Reader {
+public:
+    /// Brings the walk to where the group's inputs are.
+    Reader(Impl& walk, BlockGroup group) : walk_(walk), group_(group) {
+        switch (group) {
+            case BlockGroup::qkv:
+                VQ_ASSERT(walk.stage == Stage::entered);
+                weight_ = walk.norm("input_layernorm");
+                break;
+            case BlockGroup::attention_out:
+                VQ_ASSERT(walk.stage <= Stage::attended);
+                walk.advance(Stage::attended);
+                break;
+            case BlockGroup::gate_up:
+                VQ_ASSERT(walk.stage <= Stage::between);
+                walk.advance(Stage::between);
+                weight_ = walk.norm("post_attention_layernorm");
+                break;
+            case BlockGroup::down:
+                walk.advance(Stage::between);
+                mlp_ =
+                    load_mlp(walk.source, walk.layer, walk.options.precision, &walk.replacements);
+                weight_ = walk.norm("post_attention_layernorm");
+                const Index width = walk.config().intermediate_size;
+                walk.inside_kept = walk.tokens() * width * static_cast<Index>(sizeof(float)) <=
+                                   walk.options.keep_bytes;
+                if (walk.inside_kept) walk.kept.resize(walk.tokens(), width);
+                break;
+        }
+    }
 
-void CalibrationWalk::Impl::collect_inside(HessianSum& sum) {
-    const MlpWeights mlp = load_mlp(source, layer, options.precision, &replacements);
-    const Vector weight = norm("post_attention_layernorm");
-    const Index width = config().intermediate_size;
-    inside_kept = tokens() * width * static_cast<Index>(sizeof(float)) <= options.keep_bytes;
-    if (inside_kept) kept.resize(tokens(), width);
-    Matrix slab;
-    for_slabs(width, [&](const Slab& s) {
-        if (!inside_kept) slab.resize(s.rows, width);
-        float* const rows0 = inside_kept ? kept.row(s.row).data() : slab.data();
-        for_windows(s.first, s.last, [&](Index row, Index rows) {
-            mlp_hidden(context, weight, mlp, stream.row(row).data(), rows,
-                       rows0 + (row - s.row) * width, scratch);
+    /// Size (s.rows, width); valid until the next call.
+    const float* read(const Slab& s) {
+        if (group_ == BlockGroup::attention_out) return walk_.kept.row(s.row).data();
+        const bool inside = group_ == BlockGroup::down;
+        const Index width = group_width(walk_.config(), group_);
+        const bool keep = inside && walk_.inside_kept;
+        if (!keep) slab_.resize(s.rows, width);
+        float* const out = keep ? walk_.kept.row(s.row).data() : slab_.data();
+        walk_.for_windows(s.first, s.last, [&](Index row, Index rows) {
+            const float* stream = walk_.stream.row(row).data();
+            float* const to = out + (row - s.row) * width;
+            if (inside)
+                mlp_hidden(walk_.context, weight_, mlp_, stream, rows, to, walk_.scratch);
+            else
+                norm_rows(walk_.context, stream, rows, weight_, to);
         });
-        sum.add(rows0, s.rows);
-    });
-}
+        return out;
+    }
+
+    /// The residual stream that the group's output is added to, or null.
+    const float* stream(const Slab& s) const {
+        const bool adds = group_ == BlockGroup::attention_out || group_ == BlockGroup::down;
+        return adds ? walk_.stream.row(s.row).data() : nullptr;
+    }
+
+private:
+    Impl& walk_;
+    BlockGroup group_;
+    Vector weight_;
+    MlpWeights mlp_;
+    Matrix slab_;
+};
 
 void CalibrationWalk::Impl::add_mlp() {
     const Linear down = weights(BlockGroup::down);
@@ -179,6 +215,27 @@ void CalibrationWalk::Impl::advance(Stage to) {
     }
 }
 
+void CalibrationWalk::Impl::start(const std::vector<std::vector<TokenId>>& text) {
+    begin.push_back(0);
+    for (const auto& window : text)
+        if (!window.empty()) begin.push_back(begin.back() + static_cast<Index>(window.size()));
+    const Matrix embedding = source.read("model.embed_tokens.weight");
+    stream.resize(tokens(), config().hidden_size);
+    Index row = 0;
+    for (const auto& window : text)
+        for (const TokenId id : window) stream.row(row++) = embedding.row(id);
+}
+
+void CalibrationWalk::Impl::finish() {
+    advance(Stage::inside);
+    add_mlp();
+    kept.resize(0, 0);
+    inside_kept = false;
+    replacements.clear();
+    stage = Stage::entered;
+    ++layer;
+}
+
 CalibrationWalk::CalibrationWalk(const WeightSource& source,
                                  const std::vector<std::vector<TokenId>>& windows,
                                  const CalibrationOptions& options, const Progress& progress) {
@@ -191,18 +248,12 @@ CalibrationWalk::CalibrationWalk(const WeightSource& source,
             "a calibration window is longer than the model can take",
             std::to_string(positions) + " tokens, at most " + std::to_string(config.max_position),
             "use a shorter context");
+    for (const auto& window : windows) check_tokens(window, config.vocab_size);
     impl_ = std::make_unique<Impl>(source, options, progress, positions);
-    impl_->begin.push_back(0);
-    for (const auto& window : windows) {
-        check_tokens(window, config.vocab_size);
-        if (!window.empty())
-            impl_->begin.push_back(impl_->begin.back() + static_cast<Index>(window.size()));
-    }
-    const Matrix embedding = source.read("model.embed_tokens.weight");
-    impl_->stream.resize(impl_->tokens(), config.hidden_size);
-    Index row = 0;
-    for (const auto& window : windows)
-        for (const TokenId id : window) impl_->stream.row(row++) = embedding.row(id);
+    impl_->start(windows);
+    if (!options.follow_original) return;
+    original_ = std::make_unique<Impl>(source, options, progress, positions);
+    original_->start(windows);
 }
 
 CalibrationWalk::~CalibrationWalk() = default;
@@ -227,30 +278,26 @@ std::vector<LinearGroup> CalibrationWalk::groups(Index layer) const {
     return out;
 }
 
-void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum) {
+void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSum* drift) {
     VQ_ASSERT(layer == impl_->layer && layer < layers());
     VQ_ASSERT(group >= 0 && group < block_groups);
-    VQ_ASSERT(sum.cols() == group_width(impl_->config(), static_cast<BlockGroup>(group)));
-    switch (static_cast<BlockGroup>(group)) {
-        case BlockGroup::qkv:
-            VQ_ASSERT(impl_->stage == Stage::entered);
-            impl_->collect_norm("input_layernorm", sum);
-            break;
-        case BlockGroup::attention_out:
-            VQ_ASSERT(impl_->stage <= Stage::attended);
-            impl_->advance(Stage::attended);
-            sum.add(impl_->kept.data(), impl_->tokens());
-            break;
-        case BlockGroup::gate_up:
-            VQ_ASSERT(impl_->stage <= Stage::between);
-            impl_->advance(Stage::between);
-            impl_->collect_norm("post_attention_layernorm", sum);
-            break;
-        case BlockGroup::down:
-            impl_->advance(Stage::between);
-            impl_->collect_inside(sum);
-            impl_->stage = Stage::inside;
-            break;
+    const auto which = static_cast<BlockGroup>(group);
+    const Index width = group_width(impl_->config(), which);
+    VQ_ASSERT(sum.cols() == width);
+    Impl::Reader inputs(*impl_, which);
+    std::unique_ptr<Impl::Reader> originals;
+    if (drift != nullptr && original_)
+        originals = std::make_unique<Impl::Reader>(*original_, which);
+    impl_->for_slabs(width, [&](const Slab& s) {
+        const float* x = inputs.read(s);
+        sum.add(x, s.rows);
+        if (originals)
+            drift->add(originals->read(s), x, width, originals->stream(s), inputs.stream(s),
+                       impl_->config().hidden_size, s.rows);
+    });
+    if (which == BlockGroup::down) {
+        impl_->stage = Stage::inside;
+        if (originals) original_->stage = Stage::inside;
     }
 }
 
@@ -262,13 +309,8 @@ void CalibrationWalk::replace(const std::string& name, Matrix weight) {
 
 void CalibrationWalk::finish(Index layer) {
     VQ_ASSERT(layer == impl_->layer && layer < layers());
-    impl_->advance(Stage::inside);
-    impl_->add_mlp();
-    impl_->kept.resize(0, 0);
-    impl_->inside_kept = false;
-    impl_->replacements.clear();
-    impl_->stage = Stage::entered;
-    ++impl_->layer;
+    impl_->finish();
+    if (original_) original_->finish();
 }
 
 }  // namespace vq

@@ -21,6 +21,9 @@ struct CalibrationOptions {
     /// The MLP's inside (tokens, intermediate) is kept for finish() if it takes at most this many
     /// bytes, and made twice otherwise.
     std::int64_t keep_bytes = std::int64_t{512} << 20;
+    /// The text also flows through the original model, so that collect() can tell the drift: twice
+    /// the time and memory.
+    bool follow_original = false;
 };
 
 /// Memory: the residual stream (tokens, hidden) and the attention's output (tokens, heads *
@@ -38,7 +41,7 @@ public:
 
     Index layers() const override;
     std::vector<LinearGroup> groups(Index layer) const override;
-    void collect(Index layer, Index group, HessianSum& sum) override;
+    void collect(Index layer, Index group, HessianSum& sum, DriftSum* drift = nullptr) override;
     void replace(const std::string& name, Matrix weight) override;
     void finish(Index layer) override;
     Index tokens() const override;
@@ -50,6 +53,7 @@ public:
 private:
     struct Impl;
     std::unique_ptr<Impl> impl_;
+    std::unique_ptr<Impl> original_;  ///< without replacements; null unless follow_original
 };
 
 }  // namespace vq

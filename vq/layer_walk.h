@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/matrix.h"
+#include "vq/drift.h"
 #include "vq/hessian.h"
 
 namespace vq {
@@ -24,8 +25,11 @@ public:
     virtual std::vector<LinearGroup> groups(Index layer) const = 0;
     /// Brings the calibration text up to the input of group `group` of block `layer`, through the
     /// weights in force (those given to replace(), else the original ones), and adds those inputs
-    /// to `sum`. Called in order: groups 0, 1, 2, ... of block 0, then of block 1, ...
-    virtual void collect(Index layer, Index group, HessianSum& sum) = 0;
+    /// to `sum`. Called in order: groups 0, 1, 2, ... of block 0, then of block 1, ... With
+    /// `drift`, also how the original model's inputs (and, for layers that add to it, its residual
+    /// stream) differ from those in force; drift stays empty when the walk does not follow the
+    /// original.
+    virtual void collect(Index layer, Index group, HessianSum& sum, DriftSum* drift) = 0;
     /// From now on the walk uses `weight` for this tensor (in force for later groups and blocks).
     virtual void replace(const std::string& name, Matrix weight) = 0;
     /// Ends a block: the text flows through the rest of it; its weights are let go.

@@ -267,6 +267,12 @@ Matrix sample_vectors(const Matrix& w, const Settings& settings, int dim, Index 
     return vectors;
 }
 
+TensorErrors errors_under(const Matrix& w, const Matrix& what, const HessianSum& inputs) {
+    Matrix h = Matrix::Identity(w.cols(), w.cols());
+    if (inputs.count > 0) h = (inputs.xxt / static_cast<double>(inputs.count)).cast<float>();
+    return tensor_errors(w, what, h);
+}
+
 QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const Settings& s,
                               const SharedCodes& shared, std::uint64_t seed,
                               const std::string& name, const Progress& progress) {
@@ -329,10 +335,7 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
     out.transform.invert(out.what);
     if (!out.what.allFinite())
         throw InternalError("internal error: the reconstruction of " + name + " is not finite");
-    Matrix collected = Matrix::Identity(w.cols(), w.cols());
-    if (inputs.count > 0)
-        collected = (inputs.xxt / static_cast<double>(inputs.count)).cast<float>();
-    out.errors = tensor_errors(w, out.what, collected);
+    out.errors = errors_under(w, out.what, inputs);
     out.tensor = std::move(tensor);
     return out;
 }

@@ -39,6 +39,9 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
                               const SharedCodes& shared, std::uint64_t seed,
                               const std::string& name, const Progress& progress);
 
+/// The errors of What (m, n) against W under H as collected, undamped (the identity if never seen).
+TensorErrors errors_under(const Matrix& w, const Matrix& what, const HessianSum& inputs);
+
 /// Training vectors for a shared codebook from one tensor: transformed, scaled as they will be
 /// encoded, at most `count` vectors of `dim` weights picked evenly, size (<= count, dim).
 Matrix sample_vectors(const Matrix& w, const Settings& settings, int dim, Index count,

@@ -223,10 +223,12 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                 std::all_of(group.names.begin(), group.names.end(),
                             [&](const std::string& name) { return store.has(name); });
             HessianSum sum(group.cols);
+            DriftSum drift;
             if (!all_there) {
                 progress.report(done, total, fmt::format("layer {} inputs", l));
                 if (hessians.walk != nullptr)
-                    hessians.walk->collect(l, static_cast<Index>(g), sum);
+                    hessians.walk->collect(l, static_cast<Index>(g), sum,
+                                           settings.correction > 0 ? &drift : nullptr);
                 else
                     sum = hessians.lookup(group);
             }
@@ -244,9 +246,11 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                     t.resumed = true;
                 } else {
                     const Matrix w = source.read(name);
-                    QuantizedLayer layer =
-                        quantize_layer(w, sum, settings, codes, seed_of(seed, group.names.front()),
-                                       name, progress);
+                    QuantizedLayer layer = quantize_layer(
+                        corrected_weights(w, sum, drift, settings.damping, settings.correction,
+                                          name),
+                        sum, settings, codes, seed_of(seed, group.names.front()), name, progress);
+                    if (!drift.empty()) layer.errors = errors_under(w, layer.what, sum);
                     stored = store_tensor(name, layer, settings.method);
                     what = std::move(layer.what);
                     t.dead_columns = layer.hessian.dead_columns;

@@ -126,6 +126,11 @@ const std::vector<Entry>& entries() {
         number(
             "objective.damping", "added to diag(H), in units of its mean", 0, 10,
             [](Settings & s) -> auto& { return s.damping; }),
+        number(
+            "objective.correction",
+            "share of the drift of what is quantized before a layer that it makes good for; needs "
+            "--hessians quantized",
+            0, 1, [](Settings & s) -> auto& { return s.correction; }),
         choice<CodeKind>(
             "code.kind", "residual (k-means VQ and scalar grids too), or a bitshift trellis",
             {{"residual", CodeKind::residual}, {"trellis", CodeKind::trellis}},

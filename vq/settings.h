@@ -53,6 +53,8 @@ struct Settings {
     TransformSettings transform;
     Objective objective = Objective::full;
     double damping = 0.01;  ///< of the mean diagonal of H
+    double correction =
+        0;  ///< share of the prefix's drift that a layer makes good for, see drift.h
     CodeSettings code;
     int beam = 16;
     int tail = 64;       ///< weights on each side of a trellis's seam that choose its overlap

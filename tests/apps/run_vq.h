@@ -120,7 +120,7 @@ inline std::string one_block_model(const std::string& folder, const Edit& edit =
     config.replace(config.find(layers), layers.size(), "\"num_hidden_layers\": 1");
     write_bytes(folder + "/config.json", config);
     for (const auto& [name, content] : source->tokenizer_files())
-        write_bytes(folder + "/" + name, content);
+        write_bytes((std::filesystem::path(folder) / name).string(), content);
     return folder;
 }
 

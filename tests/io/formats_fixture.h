@@ -256,6 +256,7 @@ using AlterValues = std::function<void(const std::string&, std::vector<float>&)>
 inline void write_safetensors(const std::string& path, const std::vector<TinyModel::Entry>& list,
                               SafetensorType type) {
     std::vector<SafetensorEntry> entries;
+    entries.reserve(list.size());
     for (const auto& entry : list)
         entries.push_back({entry.name, type,
                            entry.rows == 0 ? std::vector<std::int64_t>{entry.cols}

@@ -90,6 +90,32 @@ TEST(CalibrationWalk, GroupsNameTheTensorsThatShareAnInput) {
         for (const auto& name : group.names) EXPECT_EQ(source.shape(name).cols, group.cols);
 }
 
+// Drift is nothing until a weight is replaced, then it is there in what the weight feeds.
+TEST(CalibrationWalk, DriftFollowsReplacedWeights) {
+    const MemorySource source = random_model(test::tiny_llama(), 55);
+    CalibrationWalk walk(source, windows_of(source.model), {.follow_original = true}, {});
+    const auto groups = walk.groups(0);
+    const auto collect = [&](std::size_t g) {
+        HessianSum sum(groups[g].cols);
+        DriftSum drift;
+        walk.collect(0, static_cast<Index>(g), sum, &drift);
+        EXPECT_EQ(drift.input.rows(), groups[g].cols);
+        EXPECT_EQ(drift.stream.size() > 0, g % 2 == 1);  // o_proj and down_proj add to the stream
+        return drift;
+    };
+    EXPECT_EQ(collect(0).input.norm(), 0);
+    const TensorShape shape = source.shape(groups[0].names[2]);
+    walk.replace(groups[0].names[2], test::random_matrix(shape.rows, shape.cols, 0.1, 56));
+    const DriftSum attention = collect(1);
+    EXPECT_GT(attention.input.norm(), 0);
+    EXPECT_EQ(attention.stream.norm(), 0);  // the stream is still the embedding
+    EXPECT_GT(collect(2).input.norm(), 0);
+    const DriftSum down = collect(3);
+    EXPECT_GT(down.input.norm(), 0);
+    EXPECT_GT(down.stream.norm(), 0);
+    walk.finish(0);
+}
+
 // After replace(), later inputs are those of a model that has the new weight from the start.
 TEST(CalibrationWalk, ReplacedWeightsActOnLaterGroupsOnly) {
     const MemorySource source = random_model(test::tiny_llama(), 53);
