@@ -4,25 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
-#include "codebooks/residual_code.h"
 #include "codebooks/universal.h"
+#include "vq/code_spec.h"
 #include "vq/stored_tensor.h"
 
 namespace vq {
 
 namespace {
-
-/// The stages of a code of `bits` bits: as shipped for universal codebooks (empty: none is), else
-/// cut evenly.
-std::vector<int> stages_for(const Settings& s, int bits) {
-    if (s.code.scope != CodebookScope::universal) return split_bits(bits, s.code.most_stage_bits);
-    for (const std::vector<int>& stages : universal_stages(s.code.dim))
-        if (std::accumulate(stages.begin(), stages.end(), 0) == bits) return stages;
-    return {};
-}
 
 double weights_in(const LayerShapes& shapes) {
     double n = 0;
@@ -69,6 +59,8 @@ const std::vector<PresetInfo>& presets() {
          "bits by column, sweeps; the default"},
         {"qtip", "QTIP 2406.11235",
          "Hadamard on both sides, bitshift trellis of a whole number of bits, feedback, no sweeps"},
+        {"quip-sharp", "QuIP# 2402.04396",
+         "Hadamard on both sides, the E8P lattice codebook, LDLQ, coordinate-descent sweeps"},
         {"rvq", "QuIP# 2402.04396, AQLM 2401.06118",
          "Hadamard on both sides, residual VQ of 8 weights with universal codebooks, LDLQ, refits"},
         {"vptq", "VPTQ 2409.17066",
@@ -95,6 +87,13 @@ Settings preset_settings(const std::string& name) {
             s.scale.scope = ScaleLayout::Scope::tensor;
             s.refine.rounds = 0;
         }
+        return s;
+    }
+    if (name == "quip-sharp") {
+        s.transform.hadamard = TransformSettings::Hadamard::both;
+        s.code.kind = CodeKind::e8p;
+        s.scale.scope = ScaleLayout::Scope::row;
+        s.refine.rounds = 10;
         return s;
     }
     if (name == "rvq") {
@@ -157,7 +156,8 @@ void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
         return;
     }
     if (!s.code.stage_bits.empty()) return;
-    if (s.code.scope == CodebookScope::universal && universal_stages(s.code.dim).empty())
+    if (has_codebooks(s.code) && s.code.scope == CodebookScope::universal &&
+        universal_stages(s.code.dim).empty())
         throw Error("no universal codebook for vectors of this length",
                     fmt::format("code.dim={}", s.code.dim),
                     "use 8 or 1, or --set code.scope=model");
@@ -165,10 +165,11 @@ void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
     const int most = std::min(64, static_cast<int>(std::floor(budget * s.code.dim)));
     double least = 0;
     for (int bits = most; bits >= 1; --bits) {
-        s.code.stage_bits = stages_for(s, bits);
-        if (s.code.stage_bits.empty()) continue;
-        least = plan_scope(s, shapes).bits / n;
-        if (least <= budget) return;
+        for (const std::vector<int>& stages : stages_of(s, bits)) {
+            s.code.stage_bits = stages;
+            least = plan_scope(s, shapes).bits / n;
+            if (least <= budget) return;
+        }
     }
     throw Error("the budget is too small for this method", fmt::format("--bits {}", budget),
                 least > 0 ? fmt::format("the least it can do here is {:.3f} bits a weight", least)

@@ -11,6 +11,7 @@
 #include "codebooks/residual_code.h"
 #include "lattice/trellis_code.h"
 #include "lattice/trellis_function.h"
+#include "vq/code_spec.h"
 #include "vq/column_rates.h"
 
 namespace vq {
@@ -142,13 +143,6 @@ void train_codes(const Matrix& x, const VectorD& h_diagonal, const Settings& s, 
     }
 }
 
-/// A code of the right sizes to build the tensor with before its own is trained.
-CodePtr untrained(int dim, const std::vector<int>& stage_bits, int beam) {
-    std::vector<Matrix> codebooks;
-    for (const int b : stage_bits) codebooks.emplace_back(Matrix::Zero(Index{1} << b, dim));
-    return std::make_shared<ResidualCode>(std::move(codebooks), beam);
-}
-
 /// One segment a rate, as the columns' share of the loss wants it.
 std::vector<Segment> trellis_segments(const Settings& s, int tile_rows, const BlockLDL& ldl) {
     VectorD d(static_cast<Index>(ldl.metrics.size()));
@@ -169,13 +163,13 @@ std::vector<Segment> trellis_segments(const Settings& s, int tile_rows, const Bl
     return segments;
 }
 
-/// Codes of the tensor's own (to be trained) or shared ones, outlier columns first.
-std::vector<Segment> residual_segments(const Matrix& w, const Settings& s,
-                                       const SharedCodes& shared, Index unpadded_cols) {
+/// One code for all columns, the tensor's own (to be trained if it has codebooks) or a shared one,
+/// with outlier columns and their code before it.
+std::vector<Segment> vector_segments(const Matrix& w, const Settings& s, const SharedCodes& shared,
+                                     Index unpadded_cols) {
     const auto code = [&](std::size_t which) -> CodePtr {
         if (!shared.empty()) return shared.at(which).code;
-        return untrained(which == 1 ? s.code.outlier_dim : s.code.dim, bits_of(s, which == 1),
-                         s.beam);
+        return untrained_code(s, which == 1);
     };
     const auto shared_name = [&](std::size_t which) {
         return shared.empty() ? std::string() : shared.at(which).name;
@@ -259,7 +253,7 @@ Matrix sample_vectors(const Matrix& w, const Settings& settings, int dim, Index 
     const TensorShape padded = padded_shape({w.rows(), w.cols()}, plain);
     Matrix x = Matrix::Zero(padded.rows, padded.cols);
     x.topLeftCorner(w.rows(), w.cols()) = wt;
-    const CodedTensor tensor = make_tensor(x, plain, residual_segments(x, plain, {}, w.cols()));
+    const CodedTensor tensor = make_tensor(x, plain, vector_segments(x, plain, {}, w.cols()));
     Matrix vectors;
     std::vector<float> weights;
     gather_vectors(x, tensor, 0, x.cols(), dim, VectorD::Ones(x.cols()), vectors, weights);
@@ -289,7 +283,7 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
         make_tensor(p.w, s,
                     s.code.kind == CodeKind::trellis
                         ? trellis_segments(s, static_cast<int>(row_unit(s, w.rows())), ldl)
-                        : residual_segments(p.w, s, shared, w.cols()));
+                        : vector_segments(p.w, s, shared, w.cols()));
     train_codes(p.w, p.h.diagonal(), s, seed, tensor);
     if (s.scale_search > 0) search_scales(p.w, p.h.diagonal(), s.scale_search, tensor);
     progress.check();
@@ -308,7 +302,7 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
     };
     Matrix what;
     Matrix targets;
-    const bool own = shared.empty() && s.code.kind == CodeKind::residual;
+    const bool own = shared.empty() && has_codebooks(s.code);
     run_pass(tensor, what, own && s.passes > 1 ? &targets : nullptr);
     double loss = proxy_loss(Matrix(p.w - what), h);
     for (int pass = 1; own && pass < s.passes; ++pass) {

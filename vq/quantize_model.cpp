@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "codebooks/universal.h"
+#include "vq/code_spec.h"
 #include "vq/quantize_layer.h"
 #include "vq/stored_tensor.h"
 
@@ -53,8 +54,7 @@ public:
 
     /// The codes for block `layer`; empty when tensors have their own. Trains them at first use.
     const SharedCodes& of_layer(Index layer, const Progress& progress) {
-        if (scope_ == CodebookScope::tensor || settings_.code.kind == CodeKind::trellis)
-            return current_;
+        if (scope_ == CodebookScope::tensor || !has_codebooks(settings_.code)) return current_;
         if (!current_.empty() && (scope_ != CodebookScope::layer || layer == trained_))
             return current_;
         current_.clear();

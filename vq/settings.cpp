@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <functional>
 #include <utility>
 
 #include "base/error.h"
+#include "lattice/e8p_code.h"
 
 namespace vq {
 
@@ -30,7 +32,7 @@ using Names = std::vector<std::pair<std::string, T>>;
 
 /// An entry whose value is one of a few words.
 template <class T, class Access>
-Entry choice(std::string name, std::string help, const Names<T>& words, Access access) {
+Entry choice(std::string name, const std::string& help, const Names<T>& words, Access access) {
     std::string list;
     for (const auto& [word, value] : words) list += (list.empty() ? "" : "|") + word;
     return {name, help + " (" + list + ")",
@@ -127,8 +129,11 @@ const std::vector<Entry>& entries() {
             "objective.damping", "added to diag(H), in units of its mean", 0, 10,
             [](Settings & s) -> auto& { return s.damping; }),
         choice<CodeKind>(
-            "code.kind", "residual (k-means VQ and scalar grids too), or a bitshift trellis",
-            {{"residual", CodeKind::residual}, {"trellis", CodeKind::trellis}},
+            "code.kind",
+            "residual (k-means VQ and scalar grids too), the E8P lattice, or a bitshift trellis",
+            {{"residual", CodeKind::residual},
+             {"e8p", CodeKind::e8p},
+             {"trellis", CodeKind::trellis}},
             [](Settings & s) -> auto& { return s.code.kind; }),
         number(
             "code.rate", "trellis: bits a weight on average over a tensor's columns; 0: by --bits",
@@ -261,6 +266,15 @@ void check_trellis(const Settings& s, const Fail& fail) {
         fail("scales are searched row by row, and a trellis spans rows", "scale.search", "use 0");
 }
 
+template <class Fail>
+void check_e8p(const Settings& s, const Fail& fail) {
+    if (s.code.dim != 8) fail("E8P has vectors of 8 weights", "code.dim", "use 8");
+    const auto& choices = E8pCode::stage_choices();
+    if (std::find(choices.begin(), choices.end(), s.code.stage_bits) == choices.end())
+        fail("E8P has 2, 3 or 4 bits a weight", "code.stage_bits", "use 16, 16+8 or 16+16");
+    if (s.code.outliers > 0) fail("E8P has no code for outliers", "code.outliers", "use 0");
+}
+
 }  // namespace
 
 std::vector<SettingInfo> describe_settings(const Settings& settings) {
@@ -300,6 +314,7 @@ void check_settings(const Settings& s) {
         check_trellis(s, fail);
         return;
     }
+    if (s.code.kind == CodeKind::e8p) check_e8p(s, fail);
     int bits = 0;
     for (const int b : s.code.stage_bits) bits += b;
     if (bits < 1 || bits > 64)

@@ -23,7 +23,7 @@ enum class Objective { full, diagonal, identity };
 enum class CodebookScope { automatic, tensor, layer, model, universal };
 
 /// Which family of codes. residual covers k-means VQ (one stage) and scalar grids (dim = 1).
-enum class CodeKind { residual, trellis };
+enum class CodeKind { residual, e8p, trellis };
 
 struct CodeSettings {
     CodeKind kind = CodeKind::residual;

@@ -26,6 +26,7 @@ Settings small(const std::string& method) {
     s.kmeans.samples = 4096;
     s.code.outlier_bits = 5;
     s.code.stage_bits = method == "gptq" ? std::vector<int>{2} : std::vector<int>{5, 4};
+    if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16};
     s.code.rate = 2;
     s.tail = 16;
     return s;
@@ -35,7 +36,7 @@ QuantizedLayer quantize(const Matrix& w, const Matrix& x, const Settings& s) {
     return quantize_layer(w, hessian_of(x), s, {}, 1, "w", {});
 }
 
-const char* const methods[] = {"rvq", "vptq", "gptvq", "gptq", "qtip", "best"};
+const char* const methods[] = {"rvq", "vptq", "gptvq", "gptq", "quip-sharp", "qtip", "best"};
 
 TEST(QuantizeLayer, AwkwardShapesWorkWithEveryPreset) {
     for (const char* method : methods)

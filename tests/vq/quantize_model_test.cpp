@@ -117,6 +117,7 @@ protected:
         s.tail = 16;
         s.code.stage_bits = {4, 3};
         if (scope == CodebookScope::universal) s.code.stage_bits = {8, 8};
+        if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16, 16};
         s.code.outliers = 0;
         s.kmeans.iterations = 3;
         s.refine.rounds = 1;
@@ -209,7 +210,7 @@ TEST_F(QuantizeModel, TextFlowsThroughWhatIsAlreadyQuantized) {
 }
 
 TEST_F(QuantizeModel, ByteIdenticalAtOneAndTwoThreadsAndWhenRepeated) {
-    for (const char* method : {"rvq", "vptq", "gptvq", "best"}) {
+    for (const char* method : {"rvq", "vptq", "gptvq", "quip-sharp", "best"}) {
         const Settings s = settings(method, CodebookScope::tensor);
         {
             const Threads one(1);
