@@ -103,7 +103,7 @@ CodePtr untrained_code(const Settings& s, bool outliers) {
     std::vector<Matrix> codebooks;
     for (const int b : outliers ? std::vector<int>{s.code.outlier_bits} : s.code.stage_bits)
         codebooks.emplace_back(Matrix::Zero(Index{1} << b, dim));
-    return std::make_shared<ResidualCode>(std::move(codebooks), s.beam);
+    return std::make_shared<ResidualCode>(std::move(codebooks), s.beam, s.revisions);
 }
 
 std::vector<std::vector<int>> stages_of(const Settings& s, int bits) {

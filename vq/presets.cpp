@@ -63,6 +63,11 @@ const std::vector<PresetInfo>& presets() {
          "Hadamard on both sides, the E8P lattice codebook, LDLQ, coordinate-descent sweeps"},
         {"rvq", "QuIP# 2402.04396, AQLM 2401.06118",
          "Hadamard on both sides, residual VQ of 8 weights with universal codebooks, LDLQ, refits"},
+        {"aqlm", "AQLM 2401.06118",
+         "additive codes of 8 input weights, codebooks of 2^8, beam search and revisions under the "
+         "local metric, codebooks and codes refitted under the full Hessian"},
+        {"higgs", "HIGGS 2411.17525",
+         "no calibration data: Hadamard on inputs, Gaussian-optimal grid of 8 weights, nearest"},
         {"vptq", "VPTQ 2409.17066",
          "k-means VQ along output rows, columns by diag(H), outlier columns, forward feedback"},
         {"gptvq", "GPTVQ 2402.15319",
@@ -100,6 +105,22 @@ Settings preset_settings(const std::string& name) {
         s.transform.hadamard = TransformSettings::Hadamard::both;
         s.scale.scope = ScaleLayout::Scope::row;
         s.refine.rounds = 4;
+        return s;
+    }
+    if (name == "aqlm") {
+        s.code.most_stage_bits = 8;
+        s.code.scope = CodebookScope::automatic;
+        s.scale.scope = ScaleLayout::Scope::row;
+        s.revisions = 2;
+        s.kmeans.joint_rounds = 12;
+        s.refine.rounds = 6;
+        return s;
+    }
+    if (name == "higgs") {
+        s.transform.hadamard = TransformSettings::Hadamard::in;
+        s.objective = Objective::identity;
+        s.scale.scope = ScaleLayout::Scope::row;
+        s.order = FeedbackOrder::none;
         return s;
     }
     if (name == "vptq") {

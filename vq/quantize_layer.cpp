@@ -99,6 +99,7 @@ void gather_vectors(const Matrix& x, const CodedTensor& tensor, Index col0, Inde
 ResidualTraining training_of(const Settings& s, std::uint64_t seed) {
     ResidualTraining t;
     t.beam = s.beam;
+    t.revisions = s.revisions;
     t.kmeans_iterations = s.kmeans.iterations;
     t.joint_rounds = s.kmeans.joint_rounds;
     t.assigner = s.kmeans.assigner;

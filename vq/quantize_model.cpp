@@ -109,6 +109,7 @@ private:
         }
         ResidualTraining training;
         training.beam = settings_.beam;
+        training.revisions = settings_.revisions;
         training.kmeans_iterations = settings_.kmeans.iterations;
         training.joint_rounds = settings_.kmeans.joint_rounds;
         training.assigner = settings_.kmeans.assigner;

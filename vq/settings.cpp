@@ -184,6 +184,10 @@ const std::vector<Entry>& entries() {
             "encoder.beam",
             "prefixes kept from stage to stage, and candidates compared in the local metric", 1, 64,
             [](Settings & s) -> auto& { return s.beam; }),
+        number(
+            "encoder.revisions",
+            "rounds in which every stage is chosen again, the others fixed (additive codes)", 0, 64,
+            [](Settings & s) -> auto& { return s.revisions; }),
         choice<bool>(
             "encoder.metric", "compare candidates in the local metric instead of plain L2", on_off,
             [](Settings & s) -> auto& { return s.metric; }),

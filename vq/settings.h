@@ -55,6 +55,7 @@ struct Settings {
     double damping = 0.01;  ///< of the mean diagonal of H
     CodeSettings code;
     int beam = 16;
+    int revisions = 0;   ///< rounds in which every stage is chosen again (additive codes)
     int tail = 64;       ///< weights on each side of a trellis's seam that choose its overlap
     bool metric = true;  ///< the encoder compares its candidates in the local metric
     FeedbackOrder order = FeedbackOrder::backward;

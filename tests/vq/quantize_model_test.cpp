@@ -210,7 +210,7 @@ TEST_F(QuantizeModel, TextFlowsThroughWhatIsAlreadyQuantized) {
 }
 
 TEST_F(QuantizeModel, ByteIdenticalAtOneAndTwoThreadsAndWhenRepeated) {
-    for (const char* method : {"rvq", "vptq", "gptvq", "quip-sharp", "best"}) {
+    for (const char* method : {"rvq", "vptq", "gptvq", "aqlm", "higgs", "quip-sharp", "best"}) {
         const Settings s = settings(method, CodebookScope::tensor);
         {
             const Threads one(1);

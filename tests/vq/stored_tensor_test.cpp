@@ -19,7 +19,8 @@ const SharedLookup no_shared = [](const std::string& name) -> const Array& {
 
 std::vector<Settings> variants() {
     std::vector<Settings> all;
-    for (const char* method : {"rvq", "vptq", "gptvq", "gptq", "quip-sharp", "best"}) {
+    for (const char* method :
+         {"rvq", "vptq", "gptvq", "gptq", "aqlm", "higgs", "quip-sharp", "best"}) {
         Settings s = preset_settings(method);
         s.code.scope = CodebookScope::tensor;
         s.kmeans.iterations = 3;
