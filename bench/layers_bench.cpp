@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "codebooks/universal.h"
 #include "io/checkpoint.h"
 #include "io/hessian_file.h"
 #include "vq/code_spec.h"
@@ -37,9 +36,7 @@ int run(const std::vector<std::string>& arguments) {
             names.push_back(arguments[i]);
     vq::SharedCodes shared;
     if (settings.code.scope == vq::CodebookScope::universal && has_codebooks(settings.code))
-        shared.push_back(
-            {"universal",
-             vq::universal_code(settings.code.dim, settings.code.stage_bits, settings.beam)});
+        shared.push_back({"universal", vq::universal_choice(settings).second});
     double sum = 0;
     for (const std::string& name : names) {
         const vq::HessianRecord record = hessians.find(name);

@@ -110,6 +110,8 @@ std::vector<std::vector<int>> stages_of(const Settings& s, int bits) {
     std::vector<std::vector<int>> all;
     if (s.code.kind == CodeKind::e8p)
         all = E8pCode::stage_choices();
+    else if (s.code.scope == CodebookScope::universal && s.code.dim == 1)
+        for (const int b : scalar_grid_bits(s.code.grid)) all.push_back({b});
     else if (s.code.scope == CodebookScope::universal)
         all = universal_stages(s.code.dim);
     else
@@ -118,6 +120,16 @@ std::vector<std::vector<int>> stages_of(const Settings& s, int bits) {
         return std::accumulate(stages.begin(), stages.end(), 0) != bits;
     });
     return all;
+}
+
+std::pair<std::string, CodePtr> universal_choice(const Settings& s) {
+    if (s.code.dim == 1 && s.code.stage_bits.size() == 1) {
+        const int bits = s.code.stage_bits.front();
+        return {"universal." + scalar_grid_name(s.code.grid, bits), scalar_grid(s.code.grid, bits)};
+    }
+    const auto code = universal_code(s.code.dim, s.code.stage_bits, s.beam);
+    return {"universal." + universal_name(s.code.dim, s.code.stage_bits),
+            std::make_shared<ResidualCode>(code->codebooks(), s.beam, s.revisions)};
 }
 
 double codebook_bits(const Settings& s) {

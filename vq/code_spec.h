@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -22,6 +23,10 @@ CodePtr untrained_code(const Settings& settings, bool outliers);
 /// The ways in which b bits may be cut into stages, best first; none: the family has no code of so
 /// many bits a vector.
 std::vector<std::vector<int>> stages_of(const Settings& settings, int bits);
+
+/// The universal codebook (or fixed grid) that `settings` ask for, and its name in a store. Throws
+/// Error when there is none.
+std::pair<std::string, CodePtr> universal_choice(const Settings& settings);
 
 /// Bits of the codebooks that `settings` ask for, once.
 double codebook_bits(const Settings& settings);

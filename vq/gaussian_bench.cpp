@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "codebooks/residual_code.h"
+#include "codebooks/scalar_grid.h"
 #include "codebooks/universal.h"
 #include "lattice/e8p_code.h"
 #include "lattice/trellis_code.h"
@@ -76,9 +77,7 @@ const std::vector<Family>& families() {
         {"kmeans",
          [](int bits, std::uint64_t seed) -> CodePtr { return trained(12 / bits, {12}, 0, seed); }},
         {"scalar",
-         [](int bits, std::uint64_t) -> CodePtr {
-             return universal_code(1, std::vector<int>{bits}, 1);
-         }},
+         [](int bits, std::uint64_t) -> CodePtr { return scalar_grid(Grid::gaussian, bits); }},
     };
     return all;
 }

@@ -50,6 +50,19 @@ void fit_rate(Settings& s, const LayerShapes& shapes, double budget) {
                 fmt::format("the least it can do here is {:.3f} bits a weight", least));
 }
 
+/// The largest share of outlier columns, in steps of 1/256, with one bit for all others.
+void fit_outliers(Settings& s, const LayerShapes& shapes, double budget) {
+    s.code.stage_bits = {1};
+    double least = 0;
+    for (int step = 128; step >= 1; --step) {
+        s.code.outliers = step / 256.0;
+        least = plan_scope(s, shapes).bits / weights_in(shapes);
+        if (least <= budget) return;
+    }
+    throw Error("the budget is too small for this method", fmt::format("--bits {}", budget),
+                fmt::format("the least it can do here is {:.3f} bits a weight", least));
+}
+
 }  // namespace
 
 const std::vector<PresetInfo>& presets() {
@@ -74,6 +87,17 @@ const std::vector<PresetInfo>& presets() {
          "k-means VQ of 4 input columns inside GPTQ, H-weighted training"},
         {"gptq", "GPTQ 2210.17323",
          "scalar Lloyd-Max grid with a searched scale a row, forward feedback column by column"},
+        {"awq", "AWQ 2306.00978",
+         "uniform grid in groups of 128 with searched clipping, column scales from the inputs, no "
+         "feedback"},
+        {"finequant", "FineQuant 2308.09723",
+         "no calibration data: uniform grid in groups of 64 with searched clipping"},
+        {"llm-fp4", "LLM-FP4 2310.16836",
+         "floating-point grid (E2M1 at 4 bits) with a searched scale a row, no feedback"},
+        {"pb-llm", "PB-LLM 2310.00034",
+         "one bit a weight, and 8 bits in as many columns of large diag(H) as the budget allows"},
+        {"db-llm", "DB-LLM 2402.11960",
+         "sums of binaries with scales in groups of 64, feedback and refits"},
     };
     return all;
 }
@@ -152,6 +176,42 @@ Settings preset_settings(const std::string& name) {
         s.order = FeedbackOrder::forward;
         return s;
     }
+    if (name == "awq" || name == "finequant" || name == "llm-fp4") {
+        s.code.dim = 1;
+        s.code.grid = name == "llm-fp4" ? Grid::floating : Grid::uniform;
+        s.scale_search = 32;
+        s.order = FeedbackOrder::none;
+        s.scale.scope = ScaleLayout::Scope::group;
+        if (name == "awq") {
+            s.scale.group = 128;
+            s.transform.column_scale = TransformSettings::ColumnScale::activation;
+            s.transform.power_search = 11;
+        } else if (name == "finequant") {
+            s.scale.group = 64;
+            s.objective = Objective::identity;
+        } else {
+            s.scale.scope = ScaleLayout::Scope::row;
+        }
+        return s;
+    }
+    if (name == "pb-llm" || name == "db-llm") {
+        s.code.dim = 1;
+        s.code.most_stage_bits = 1;
+        s.code.scope = CodebookScope::tensor;
+        s.order = FeedbackOrder::forward;
+        s.refine.rounds = 4;
+        if (name == "pb-llm") {
+            s.transform.permute = true;
+            s.code.fill_outliers = true;
+            s.code.outliers = 0.1;
+            s.code.outlier_dim = 1;
+            s.code.outlier_bits = 8;
+            s.scale.scope = ScaleLayout::Scope::row;
+        } else {
+            s.scale = {ScaleLayout::Scope::group, 64};
+        }
+        return s;
+    }
     std::string names;
     for (const PresetInfo& p : presets()) names += (names.empty() ? "" : ", ") + p.name;
     throw Error("unknown method", name, "use one of: " + names);
@@ -177,7 +237,11 @@ void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
         return;
     }
     if (!s.code.stage_bits.empty()) return;
-    if (has_codebooks(s.code) && s.code.scope == CodebookScope::universal &&
+    if (s.code.fill_outliers) {
+        fit_outliers(s, shapes, budget);
+        return;
+    }
+    if (has_codebooks(s.code) && s.code.scope == CodebookScope::universal && s.code.dim != 1 &&
         universal_stages(s.code.dim).empty())
         throw Error("no universal codebook for vectors of this length",
                     fmt::format("code.dim={}", s.code.dim),

@@ -13,6 +13,7 @@
 #include "lattice/trellis_function.h"
 #include "vq/code_spec.h"
 #include "vq/column_rates.h"
+#include "vq/scale_search.h"
 
 namespace vq {
 
@@ -189,40 +190,27 @@ CodedTensor make_tensor(const Matrix& w, const Settings& s, std::vector<Segment>
     return tensor;
 }
 
-/// Tries `steps` sizes of each row's scales, from .6 to 4 times the present ones, and keeps the one
-/// with the least error under diag(H): large weights that meet large inputs must not be clipped.
-void search_scales(const Matrix& w, const VectorD& h_diagonal, int steps, CodedTensor& tensor) {
-    const Matrix start = tensor.scales();
-    Matrix best = start;
-    VectorD least = VectorD::Constant(w.rows(), std::numeric_limits<double>::infinity());
-    for (int step = 0; step < steps; ++step) {
-        const double t = steps > 1 ? static_cast<double>(step) / (steps - 1) : 0.0;
-        tensor.set_scales(start * static_cast<float>(0.6 * std::pow(4.0 / 0.6, t)));
-        VectorD error(w.rows());
-        parallel_for((w.rows() + panel_rows - 1) / panel_rows, [&](Index p) {
-            const Index row0 = p * panel_rows;
-            const Index rows = std::min(panel_rows, w.rows() - row0);
-            VectorD sum = VectorD::Zero(rows);
-            for (const Segment& s : tensor.segments()) {
-                const Matrix target = w.block(row0, s.col0, rows, s.cols);
-                Matrix what(rows, s.cols);
-                std::vector<std::uint64_t> codes(
-                    static_cast<std::size_t>(rows * s.cols / s.code->dim()));
-                tensor.encode_block(row0, rows, s.col0, s.cols, target.data(), nullptr, what.data(),
-                                    codes.data());
-                sum +=
-                    (target - what).cast<double>().cwiseAbs2() * h_diagonal.segment(s.col0, s.cols);
-            }
-            error.segment(row0, rows) = sum;
-        });
-        if (tensor.scales().rows() == 1) error.setConstant(error.sum());
-        for (Index i = 0; i < w.rows(); ++i) {
-            if (!(error(i) < least(i))) continue;
-            least(i) = error(i);
-            if (best.rows() > 1 || i == 0) best.row(i) = tensor.scales().row(i);
-        }
+/// The power of the inputs' sizes, of those tried, with the least proxy loss without feedback.
+double search_column_power(const Matrix& w, const HessianSum& inputs, const Settings& s,
+                           const SharedCodes& shared, std::uint64_t seed, const std::string& name,
+                           const Progress& progress) {
+    Settings trial = s;
+    trial.transform.power_search = 0;
+    trial.order = FeedbackOrder::none;
+    trial.passes = 1;
+    trial.refine.rounds = 0;
+    double best = 0;
+    double least = std::numeric_limits<double>::infinity();
+    for (int step = 0; step < s.transform.power_search; ++step) {
+        trial.transform.column_power =
+            static_cast<double>(step) / std::max(1, s.transform.power_search - 1);
+        const double loss =
+            quantize_layer(w, inputs, trial, shared, seed, name, progress).errors.rel_proxy;
+        if (!(loss < least)) continue;
+        least = loss;
+        best = trial.transform.column_power;
     }
-    tensor.set_scales(best);
+    return best;
 }
 
 }  // namespace
@@ -232,6 +220,7 @@ Index outlier_columns(Index n, const Settings& s) {
     const Index unit = s.code.along == Along::inputs
                            ? std::lcm<Index>(s.code.outlier_dim, feedback_block(s))
                            : feedback_block(s);
+    VQ_ASSERT(unit >= 1);
     const auto wanted = static_cast<Index>(std::llround(s.code.outliers * static_cast<double>(n)));
     const Index rounded = std::max(unit, wanted / unit * unit);
     return rounded < n ? rounded : 0;
@@ -262,13 +251,19 @@ Matrix sample_vectors(const Matrix& w, const Settings& settings, int dim, Index 
     return vectors;
 }
 
-QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const Settings& s,
+QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const Settings& settings,
                               const SharedCodes& shared, std::uint64_t seed,
                               const std::string& name, const Progress& progress) {
-    check_settings(s);
+    check_settings(settings);
     VQ_ASSERT(inputs.cols() == w.cols() && w.size() > 0);
     if (!w.allFinite())
         throw Error("a weight is not finite", name, "the checkpoint is damaged; download it again");
+    Settings s = settings;
+    if (s.transform.column_scale == TransformSettings::ColumnScale::activation &&
+        s.transform.power_search > 0) {
+        s.transform.column_power = search_column_power(w, inputs, s, shared, seed, name, progress);
+        s.transform.power_search = 0;
+    }
     QuantizedLayer out;
     out.rows = w.rows();
     out.cols = w.cols();

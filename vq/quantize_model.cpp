@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "codebooks/universal.h"
 #include "vq/code_spec.h"
 #include "vq/quantize_layer.h"
 #include "vq/stored_tensor.h"
@@ -60,9 +59,8 @@ public:
         current_.clear();
         trained_ = layer;
         if (scope_ == CodebookScope::universal) {
-            current_.push_back(
-                {"universal." + universal_name(settings_.code.dim, settings_.code.stage_bits),
-                 universal_code(settings_.code.dim, settings_.code.stage_bits, settings_.beam)});
+            const auto [name, code] = universal_choice(settings_);
+            current_.push_back({name, code});
             arrays_[current_[0].name] = store_codebook(*current_[0].code);
             return current_;
         }

@@ -111,11 +111,22 @@ const std::vector<Entry>& entries() {
             {{"none", TS::Hadamard::none}, {"in", TS::Hadamard::in}, {"both", TS::Hadamard::both}},
             [](Settings & s) -> auto& { return s.transform.hadamard; }),
         choice<TS::ColumnScale>(
-            "transform.column_scale", "column scales by column size of W, or by W and H together",
+            "transform.column_scale",
+            "column scales by column size of W, by W and H together, or by the inputs",
             {{"none", TS::ColumnScale::none},
              {"weight", TS::ColumnScale::weight},
-             {"joint", TS::ColumnScale::joint}},
+             {"joint", TS::ColumnScale::joint},
+             {"activation", TS::ColumnScale::activation}},
             [](Settings & s) -> auto& { return s.transform.column_scale; }),
+        number(
+            "transform.column_power",
+            "column_scale=activation: the power of the inputs' root mean square", 0, 1,
+            [](Settings & s) -> auto& { return s.transform.column_power; }),
+        number(
+            "transform.power_search",
+            "column_scale=activation: powers from 0 to 1 tried on each layer without feedback, the "
+            "best is taken (AWQ); 0: column_power",
+            0, 100, [](Settings & s) -> auto& { return s.transform.power_search; }),
         choice<bool>(
             "transform.permute", "columns in descending order of diag(H)", on_off,
             [](Settings & s) -> auto& { return s.transform.permute; }),
@@ -146,6 +157,13 @@ const std::vector<Entry>& entries() {
         number(
             "code.dim", "residual: weights a vector", 1, 64,
             [](Settings & s) -> auto& { return s.code.dim; }),
+        choice<Grid>(
+            "code.grid", "of single weights, for code.dim=1 and code.scope=universal",
+            {{"gaussian", Grid::gaussian},
+             {"uniform", Grid::uniform},
+             {"nf", Grid::normal_float},
+             {"fp", Grid::floating}},
+            [](Settings & s) -> auto& { return s.code.grid; }),
         stage_bits_entry(),
         number(
             "code.most_stage_bits", "bits a stage has at most when --bits sizes the code", 1, 16,
@@ -174,6 +192,10 @@ const std::vector<Entry>& entries() {
             "code.outliers",
             "share of columns with a finer code of their own (needs transform.permute=on)", 0, 0.5,
             [](Settings & s) -> auto& { return s.code.outliers; }),
+        choice<bool>(
+            "code.fill_outliers",
+            "--bits sets the share of outlier columns, and all others get 1 bit (PB-LLM)", on_off,
+            [](Settings & s) -> auto& { return s.code.fill_outliers; }),
         number(
             "code.outlier_dim", "weights a vector in outlier columns", 1, 64,
             [](Settings & s) -> auto& { return s.code.outlier_dim; }),
@@ -323,6 +345,11 @@ void check_settings(const Settings& s) {
     for (const int b : s.code.stage_bits) bits += b;
     if (bits < 1 || bits > 64)
         fail("a code must have 1 to 64 bits", "code.stage_bits", "set it, or use --bits");
+    if (s.code.grid != Grid::gaussian &&
+        (s.code.kind != CodeKind::residual || s.code.dim != 1 || s.code.stage_bits.size() != 1 ||
+         s.code.scope != CodebookScope::universal))
+        fail("a fixed grid is for single weights", "code.grid",
+             "use code.dim=1, code.scope=universal and one stage");
     if (s.code.outliers > 0 && !s.transform.permute)
         fail("outlier columns need the columns in order of diag(H)", "code.outliers",
              "add --set transform.permute=on");

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "codebooks/kmeans.h"
+#include "codebooks/scalar_grid.h"
 #include "vq/coded_tensor.h"
 #include "vq/feedback.h"
 #include "vq/refine.h"
@@ -28,6 +29,7 @@ enum class CodeKind { residual, e8p, trellis };
 struct CodeSettings {
     CodeKind kind = CodeKind::residual;
     int dim = 8;                  ///< d, weights a vector (residual)
+    Grid grid = Grid::gaussian;   ///< of single weights with scope universal
     double rate = 0;              ///< bits a weight on average (trellis); 0: to be set by --bits
     bool waterfill = true;        ///< columns get 1-4 bits by their share of the loss (trellis)
     std::vector<int> stage_bits;  ///< bits of each stage; one stage is plain k-means VQ
@@ -36,6 +38,7 @@ struct CodeSettings {
     double overhead = 0.02;    ///< for scope auto, in bits a weight
     int most_stage_bits = 16;  ///< when --bits sizes the code, its stages have at most these bits
     double outliers = 0;  ///< share of columns, largest diag(H) first, with a code of their own
+    bool fill_outliers = false;  ///< --bits sizes the share of outliers, the rest has 1 bit
     int outlier_dim = 4;
     int outlier_bits = 12;
 };

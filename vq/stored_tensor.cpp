@@ -66,7 +66,7 @@ public:
         if (scale == "row")
             layout.scope = ScaleLayout::Scope::row;
         else if (scale == "group")
-            layout = {ScaleLayout::Scope::group, integer(spec, "scale_group", 1, padded_cols)};
+            layout = {ScaleLayout::Scope::group, integer(spec, "scale_group", 1, 65536)};
         else if (scale != "tensor")
             fail("unknown scale layout");
         if (!spec.contains("segments") || !spec["segments"].is_array() || spec["segments"].empty())

@@ -12,7 +12,7 @@ quantize() { # NAME METHOD BITS
     names+=("$1")
 }
 names=()
-for method in rvq vptq gptvq gptq aqlm higgs quip-sharp best; do
+for method in rvq vptq gptvq gptq aqlm higgs awq finequant llm-fp4 pb-llm db-llm quip-sharp best; do
     quantize "$method" "$method" 2.6
 done
 quantize quip-sharp.3 quip-sharp 3.4

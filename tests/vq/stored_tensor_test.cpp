@@ -19,10 +19,11 @@ const SharedLookup no_shared = [](const std::string& name) -> const Array& {
 
 std::vector<Settings> variants() {
     std::vector<Settings> all;
-    for (const char* method :
-         {"rvq", "vptq", "gptvq", "gptq", "aqlm", "higgs", "quip-sharp", "best"}) {
+    for (const char* method : {"rvq", "vptq", "gptvq", "gptq", "aqlm", "awq", "pb-llm", "db-llm",
+                               "quip-sharp", "best"}) {
         Settings s = preset_settings(method);
         s.code.scope = CodebookScope::tensor;
+        s.code.grid = Grid::gaussian;
         s.kmeans.iterations = 3;
         s.code.outlier_bits = 5;
         s.code.outliers = s.code.outliers > 0 ? 0.2 : 0;
