@@ -36,7 +36,7 @@ E8pCode::E8pCode(std::vector<int> stage_bits, int beam)
     const auto& choices = stage_choices();
     const auto found = std::find(choices.begin(), choices.end(), stage_bits_);
     VQ_ASSERT(found != choices.end());
-    // The gains with the least error on Gaussian vectors, to two digits.
+    // The gains with the least error on Gaussian vectors; the minimum is flat (+-.01).
     static const std::vector<std::vector<float>> gains = {{0.97F}, {0.99F, 0.57F}, {1.1F, 0.3F}};
     gains_ = gains[static_cast<std::size_t>(found - choices.begin())];
     for (const int b : stage_bits_) bits_ += b;
