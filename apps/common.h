@@ -92,5 +92,7 @@ void add_generate(CLI::App& app, Session& session);
 void add_inspect(CLI::App& app, Session& session);
 void add_verify(CLI::App& app, Session& session);
 void add_export(CLI::App& app, Session& session);
+void add_bench(CLI::App& app, Session& session);
+void add_bench_gaussian(CLI::App& bench, Session& session);
 
 }  // namespace vq::apps

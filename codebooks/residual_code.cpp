@@ -1,5 +1,6 @@
 #include "codebooks/residual_code.h"
 
+#include <Eigen/Cholesky>
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -8,6 +9,7 @@
 #include "base/gemm.h"
 #include "base/half.h"
 #include "base/parallel.h"
+#include "codebooks/additive_search.h"
 
 namespace vq {
 
@@ -97,9 +99,9 @@ std::vector<Matrix> solve_jointly(const std::vector<Matrix>& codebooks,
 
 }  // namespace
 
-ResidualCode::ResidualCode(std::vector<Matrix> codebooks, int beam)
-    : codebooks_(std::move(codebooks)), beam_(beam) {
-    VQ_ASSERT(!codebooks_.empty() && beam >= 1);
+ResidualCode::ResidualCode(std::vector<Matrix> codebooks, int beam, int revisions)
+    : codebooks_(std::move(codebooks)), beam_(beam), revisions_(revisions) {
+    VQ_ASSERT(!codebooks_.empty() && beam >= 1 && revisions >= 0);
     dim_ = static_cast<int>(codebooks_.front().cols());
     for (const Matrix& c : codebooks_) {
         VQ_ASSERT(c.cols() == dim_);
@@ -115,77 +117,40 @@ ResidualCode::ResidualCode(std::vector<Matrix> codebooks, int beam)
 
 void ResidualCode::encode(const float* x, Index n, const float* metric, std::uint64_t* codes,
                           float* xhat) const {
-    const Index d = dim_;
-    const std::size_t stages = codebooks_.size();
-    // The beam: `width` prefixes a vector, best first.
-    Index width = 1;
-    std::vector<float> residual(x, x + n * d);
-    std::vector<std::uint64_t> prefix(static_cast<std::size_t>(n), 0);
-    std::vector<float> next_residual;
-    std::vector<std::uint64_t> next_prefix;
-    std::vector<std::uint32_t> found;
-    std::vector<float> distance;
-    std::vector<Index> order;
-    int shift = 0;
-    for (std::size_t m = 0; m < stages; ++m) {
-        const bool last = m + 1 == stages;
-        const Index k = codebooks_[m].rows();
-        Index t = std::min<Index>(beam_, k);
-        if (last) t = metric == nullptr ? 1 : std::max<Index>(1, t / width);
-        found.resize(static_cast<std::size_t>(n * width * t));
-        distance.resize(found.size());
-        if (t == 1)
-            assigners_[m].nearest(residual.data(), n * width, found.data(), distance.data());
-        else
-            assigners_[m].nearest_t(residual.data(), n * width, static_cast<int>(t), found.data(),
-                                    distance.data());
-        const Index candidates = width * t;
-        const Index keep = last && metric == nullptr ? 1 : std::min<Index>(beam_, candidates);
-        next_residual.resize(static_cast<std::size_t>(n * keep * d));
-        next_prefix.resize(static_cast<std::size_t>(n * keep));
-        order.resize(static_cast<std::size_t>(candidates));
-        for (Index i = 0; i < n; ++i) {
-            const float* di = distance.data() + i * candidates;
-            std::iota(order.begin(), order.end(), Index{0});
-            std::partial_sort(
-                order.begin(), order.begin() + keep, order.end(),
-                [&](Index a, Index b) { return di[a] < di[b] || (di[a] == di[b] && a < b); });
-            for (Index b = 0; b < keep; ++b) {
-                const Index from = i * width + order[b] / t;
-                const std::uint32_t c = found[i * candidates + order[b]];
-                next_prefix[i * keep + b] = prefix[from] | (static_cast<std::uint64_t>(c) << shift);
-                const float* r = residual.data() + from * d;
-                const float* word = codebooks_[m].data() + static_cast<Index>(c) * d;
-                float* out = next_residual.data() + (i * keep + b) * d;
-                for (Index j = 0; j < d; ++j) out[j] = r[j] - word[j];
-            }
-        }
-        residual.swap(next_residual);
-        prefix.swap(next_prefix);
-        width = keep;
-        shift += stage_bits_[m];
-    }
-    for (Index i = 0; i < n; ++i) {
-        Index best = 0;
-        if (metric != nullptr) {
-            float least = 0;
-            for (Index b = 0; b < width; ++b) {
-                const float* e = residual.data() + (i * width + b) * d;
-                float cost = 0;
-                for (Index p = 0; p < d; ++p) {
-                    float row = 0;
-                    for (Index q = 0; q < d; ++q) row += metric[p * d + q] * e[q];
-                    cost += e[p] * row;
-                }
-                if (b == 0 || cost < least) {
-                    least = cost;
-                    best = b;
-                }
-            }
-        }
-        codes[i] = prefix[i * width + best];
-    }
+    search(x, n, metric, false, codes);
     decode(codes, n, xhat);
+}
+
+void ResidualCode::improve(const float* x, Index n, const float* metric, std::uint64_t* codes,
+                           float* xhat) const {
+    search(x, n, metric, true, codes);
+    decode(codes, n, xhat);
+}
+
+void ResidualCode::search(const float* x, Index n, const float* metric, bool from_codes,
+                          std::uint64_t* codes) const {
+    if (metric == nullptr) {
+        AdditiveSearch(codebooks_, assigners_, stage_bits_)
+            .run(x, n, beam_, revisions_, from_codes, codes);
+        return;
+    }
+    // x L and C_m L. The factor exists up to rounding; what little is added keeps it so.
+    MatrixD m = Eigen::Map<const Matrix>(metric, dim_, dim_).cast<double>();
+    m.diagonal().array() += 1e-7 * m.diagonal().mean();
+    const Eigen::LLT<MatrixD> factor(m);
+    VQ_ASSERT(factor.info() == Eigen::Success);
+    const Matrix l = MatrixD(factor.matrixL()).cast<float>();
+    std::vector<Matrix> codebooks;
+    std::vector<Assigner> assigners;
+    codebooks.reserve(codebooks_.size());
+    assigners.reserve(codebooks_.size());
+    for (const Matrix& c : codebooks_) {
+        codebooks.emplace_back(c.lazyProduct(l));
+        assigners.emplace_back(codebooks.back().data(), c.rows(), c.cols());
+    }
+    const Matrix seen = Eigen::Map<const Matrix>(x, n, dim_).lazyProduct(l);
+    AdditiveSearch(codebooks, assigners, stage_bits_)
+        .run(seen.data(), n, beam_, revisions_, from_codes, codes);
 }
 
 void ResidualCode::decode(const std::uint64_t* codes, Index n, float* xhat) const {
@@ -242,7 +207,7 @@ std::shared_ptr<const Code> ResidualCode::with_parameters(const std::vector<floa
     for (Matrix& c : codebooks)
         for (Index i = 0; i < c.size(); ++i) c.data()[i] = round_to_half(p[at++]);
     VQ_ASSERT(at == p.size());
-    return std::make_shared<ResidualCode>(std::move(codebooks), beam_);
+    return std::make_shared<ResidualCode>(std::move(codebooks), beam_, revisions_);
 }
 
 Json ResidualCode::describe() const {
@@ -272,23 +237,26 @@ std::shared_ptr<const ResidualCode> train_residual(const float* x, Index n, Inde
             train_kmeans(residual.data(), n, d, Index{1} << bits[m], weights, options, nullptr));
         round_codebook(codebooks.back());
         if (m + 1 == bits.size() && !jointly) break;
-        const ResidualCode so_far(codebooks, training.beam);
+        const ResidualCode so_far(codebooks, training.beam, training.revisions);
         encode_all(so_far, x, n, codes, xhat);
         residual = Eigen::Map<const Matrix>(x, n, d) - xhat;
     }
-    if (!jointly) return std::make_shared<ResidualCode>(std::move(codebooks), training.beam);
+    if (!jointly)
+        return std::make_shared<ResidualCode>(std::move(codebooks), training.beam,
+                                              training.revisions);
     double best = weighted_error(x, xhat, weights);
     std::vector<Matrix> best_codebooks = codebooks;
     for (int round = 0; round < training.joint_rounds; ++round) {
         codebooks = solve_jointly(codebooks, bits, x, n, codes, weights);
-        encode_all(ResidualCode(codebooks, training.beam), x, n, codes, xhat);
+        encode_all(ResidualCode(codebooks, training.beam, training.revisions), x, n, codes, xhat);
         const double error = weighted_error(x, xhat, weights);
         if (error < best) best_codebooks = codebooks;
         const bool settled = error > best * (1 - 1e-4);
         best = std::min(best, error);
         if (settled) break;
     }
-    return std::make_shared<ResidualCode>(std::move(best_codebooks), training.beam);
+    return std::make_shared<ResidualCode>(std::move(best_codebooks), training.beam,
+                                          training.revisions);
 }
 
 std::vector<int> split_bits(int bits, int most) {

@@ -1,7 +1,12 @@
-// Residual vector quantization: xhat = C_1[i_1] + C_2[i_2] + ... + C_M[i_M], each C_m a codebook of
-// k_m = 2^b_m codewords. One stage is plain k-means VQ; d = 1 is a scalar grid (Lloyd-Max).
-// Encoding keeps the `beam` best prefixes from stage to stage (beam search as in AQLM and in
-// FAISS's ResidualQuantizer); under a metric M, the `beam` final candidates are compared in M.
+// Residual and additive vector quantization: xhat = C_1[i_1] + C_2[i_2] + ... + C_M[i_M], each C_m
+// a codebook of k_m = 2^b_m codewords. One stage is plain k-means VQ; d = 1 is a scalar grid
+// (Lloyd-Max).
+//
+// Encoding keeps the `beam` best prefixes from stage to stage (beam search as in AQLM 2401.06118
+// and in FAISS's ResidualQuantizer). For additive codes the survivors are then revised: each stage
+// is chosen again with all others fixed, `revisions` rounds (iterated conditional modes, as in LSQ,
+// Martinez et al. 2016). A metric M = L L^T is no special case: e^T M e = |L^T e|^2, so that the
+// search is the plain one over x L and C_m L.
 #pragma once
 
 #include <span>
@@ -16,13 +21,16 @@ namespace vq {
 class ResidualCode final : public Code {
 public:
     /// codebooks[m]: size (2^b_m, d), already rounded to fp16. Stage 1 is in the lowest bits of a
-    /// code.
-    ResidualCode(std::vector<Matrix> codebooks, int beam);
+    /// code. beam: 1 .. Assigner::max_t; revisions >= 0.
+    ResidualCode(std::vector<Matrix> codebooks, int beam, int revisions = 0);
 
     int dim() const override { return dim_; }
     int bits() const override { return bits_; }
     void encode(const float* x, Index n, const float* metric, std::uint64_t* codes,
                 float* xhat) const override;
+    /// The present codes are among the candidates: never worse than them under the metric.
+    void improve(const float* x, Index n, const float* metric, std::uint64_t* codes,
+                 float* xhat) const override;
     void decode(const std::uint64_t* codes, Index n, float* xhat) const override;
     bool valid(const std::uint64_t* code) const override {
         return bits_ == 64 || (*code >> bits_) == 0;
@@ -39,16 +47,21 @@ public:
     int beam() const { return beam_; }
 
 private:
+    void search(const float* x, Index n, const float* metric, bool from_codes,
+                std::uint64_t* codes) const;
+
     std::vector<Matrix> codebooks_;
     std::vector<int> stage_bits_;
     std::vector<Assigner> assigners_;
     int dim_ = 0;
     int bits_ = 0;
     int beam_ = 1;
+    int revisions_ = 0;
 };
 
 struct ResidualTraining {
     int beam = 16;
+    int revisions = 0;
     int kmeans_iterations = 25;
     /// After the stages are trained one after the other: rounds of encoding with the beam and
     /// solving all stages together by least squares.

@@ -4,25 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
-#include "codebooks/residual_code.h"
 #include "codebooks/universal.h"
+#include "vq/code_spec.h"
 #include "vq/stored_tensor.h"
 
 namespace vq {
 
 namespace {
-
-/// The stages of a code of `bits` bits: as shipped for universal codebooks (empty: none is), else
-/// cut evenly.
-std::vector<int> stages_for(const Settings& s, int bits) {
-    if (s.code.scope != CodebookScope::universal) return split_bits(bits, s.code.most_stage_bits);
-    for (const std::vector<int>& stages : universal_stages(s.code.dim))
-        if (std::accumulate(stages.begin(), stages.end(), 0) == bits) return stages;
-    return {};
-}
 
 double weights_in(const LayerShapes& shapes) {
     double n = 0;
@@ -60,6 +50,19 @@ void fit_rate(Settings& s, const LayerShapes& shapes, double budget) {
                 fmt::format("the least it can do here is {:.3f} bits a weight", least));
 }
 
+/// The largest share of outlier columns, in steps of 1/256, with one bit for all others.
+void fit_outliers(Settings& s, const LayerShapes& shapes, double budget) {
+    s.code.stage_bits = {1};
+    double least = 0;
+    for (int step = 128; step >= 1; --step) {
+        s.code.outliers = step / 256.0;
+        least = plan_scope(s, shapes).bits / weights_in(shapes);
+        if (least <= budget) return;
+    }
+    throw Error("the budget is too small for this method", fmt::format("--bits {}", budget),
+                fmt::format("the least it can do here is {:.3f} bits a weight", least));
+}
+
 }  // namespace
 
 const std::vector<PresetInfo>& presets() {
@@ -69,14 +72,32 @@ const std::vector<PresetInfo>& presets() {
          "bits by column, sweeps; the default"},
         {"qtip", "QTIP 2406.11235",
          "Hadamard on both sides, bitshift trellis of a whole number of bits, feedback, no sweeps"},
+        {"quip-sharp", "QuIP# 2402.04396",
+         "Hadamard on both sides, the E8P lattice codebook, LDLQ, coordinate-descent sweeps"},
         {"rvq", "QuIP# 2402.04396, AQLM 2401.06118",
          "Hadamard on both sides, residual VQ of 8 weights with universal codebooks, LDLQ, refits"},
+        {"aqlm", "AQLM 2401.06118",
+         "additive codes of 8 input weights, codebooks of 2^8, beam search and revisions under the "
+         "local metric, codebooks and codes refitted under the full Hessian"},
+        {"higgs", "HIGGS 2411.17525",
+         "no calibration data: Hadamard on inputs, Gaussian-optimal grid of 8 weights, nearest"},
         {"vptq", "VPTQ 2409.17066",
          "k-means VQ along output rows, columns by diag(H), outlier columns, forward feedback"},
         {"gptvq", "GPTVQ 2402.15319",
          "k-means VQ of 4 input columns inside GPTQ, H-weighted training"},
         {"gptq", "GPTQ 2210.17323",
          "scalar Lloyd-Max grid with a searched scale a row, forward feedback column by column"},
+        {"awq", "AWQ 2306.00978",
+         "uniform grid in groups of 128 with searched clipping, column scales from the inputs, no "
+         "feedback"},
+        {"finequant", "FineQuant 2308.09723",
+         "no calibration data: uniform grid in groups of 64 with searched clipping"},
+        {"llm-fp4", "LLM-FP4 2310.16836",
+         "floating-point grid (E2M1 at 4 bits) with a searched scale a row, no feedback"},
+        {"pb-llm", "PB-LLM 2310.00034",
+         "one bit a weight, and 8 bits in as many columns of large diag(H) as the budget allows"},
+        {"db-llm", "DB-LLM 2402.11960",
+         "sums of binaries with scales in groups of 64, feedback and refits"},
     };
     return all;
 }
@@ -97,10 +118,33 @@ Settings preset_settings(const std::string& name) {
         }
         return s;
     }
+    if (name == "quip-sharp") {
+        s.transform.hadamard = TransformSettings::Hadamard::both;
+        s.code.kind = CodeKind::e8p;
+        s.scale.scope = ScaleLayout::Scope::row;
+        s.refine.rounds = 10;
+        return s;
+    }
     if (name == "rvq") {
         s.transform.hadamard = TransformSettings::Hadamard::both;
         s.scale.scope = ScaleLayout::Scope::row;
         s.refine.rounds = 4;
+        return s;
+    }
+    if (name == "aqlm") {
+        s.code.most_stage_bits = 8;
+        s.code.scope = CodebookScope::automatic;
+        s.scale.scope = ScaleLayout::Scope::row;
+        s.revisions = 2;
+        s.kmeans.joint_rounds = 12;
+        s.refine.rounds = 6;
+        return s;
+    }
+    if (name == "higgs") {
+        s.transform.hadamard = TransformSettings::Hadamard::in;
+        s.objective = Objective::identity;
+        s.scale.scope = ScaleLayout::Scope::row;
+        s.order = FeedbackOrder::none;
         return s;
     }
     if (name == "vptq") {
@@ -132,6 +176,42 @@ Settings preset_settings(const std::string& name) {
         s.order = FeedbackOrder::forward;
         return s;
     }
+    if (name == "awq" || name == "finequant" || name == "llm-fp4") {
+        s.code.dim = 1;
+        s.code.grid = name == "llm-fp4" ? Grid::floating : Grid::uniform;
+        s.scale_search = 32;
+        s.order = FeedbackOrder::none;
+        s.scale.scope = ScaleLayout::Scope::group;
+        if (name == "awq") {
+            s.scale.group = 128;
+            s.transform.column_scale = TransformSettings::ColumnScale::activation;
+            s.transform.power_search = 11;
+        } else if (name == "finequant") {
+            s.scale.group = 64;
+            s.objective = Objective::identity;
+        } else {
+            s.scale.scope = ScaleLayout::Scope::row;
+        }
+        return s;
+    }
+    if (name == "pb-llm" || name == "db-llm") {
+        s.code.dim = 1;
+        s.code.most_stage_bits = 1;
+        s.code.scope = CodebookScope::tensor;
+        s.order = FeedbackOrder::forward;
+        s.refine.rounds = 4;
+        if (name == "pb-llm") {
+            s.transform.permute = true;
+            s.code.fill_outliers = true;
+            s.code.outliers = 0.1;
+            s.code.outlier_dim = 1;
+            s.code.outlier_bits = 8;
+            s.scale.scope = ScaleLayout::Scope::row;
+        } else {
+            s.scale = {ScaleLayout::Scope::group, 64};
+        }
+        return s;
+    }
     std::string names;
     for (const PresetInfo& p : presets()) names += (names.empty() ? "" : ", ") + p.name;
     throw Error("unknown method", name, "use one of: " + names);
@@ -157,7 +237,12 @@ void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
         return;
     }
     if (!s.code.stage_bits.empty()) return;
-    if (s.code.scope == CodebookScope::universal && universal_stages(s.code.dim).empty())
+    if (s.code.fill_outliers) {
+        fit_outliers(s, shapes, budget);
+        return;
+    }
+    if (has_codebooks(s.code) && s.code.scope == CodebookScope::universal && s.code.dim != 1 &&
+        universal_stages(s.code.dim).empty())
         throw Error("no universal codebook for vectors of this length",
                     fmt::format("code.dim={}", s.code.dim),
                     "use 8 or 1, or --set code.scope=model");
@@ -165,10 +250,11 @@ void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
     const int most = std::min(64, static_cast<int>(std::floor(budget * s.code.dim)));
     double least = 0;
     for (int bits = most; bits >= 1; --bits) {
-        s.code.stage_bits = stages_for(s, bits);
-        if (s.code.stage_bits.empty()) continue;
-        least = plan_scope(s, shapes).bits / n;
-        if (least <= budget) return;
+        for (const std::vector<int>& stages : stages_of(s, bits)) {
+            s.code.stage_bits = stages;
+            least = plan_scope(s, shapes).bits / n;
+            if (least <= budget) return;
+        }
     }
     throw Error("the budget is too small for this method", fmt::format("--bits {}", budget),
                 least > 0 ? fmt::format("the least it can do here is {:.3f} bits a weight", least)

@@ -11,7 +11,9 @@
 #include "codebooks/residual_code.h"
 #include "lattice/trellis_code.h"
 #include "lattice/trellis_function.h"
+#include "vq/code_spec.h"
 #include "vq/column_rates.h"
+#include "vq/scale_search.h"
 
 namespace vq {
 
@@ -98,6 +100,7 @@ void gather_vectors(const Matrix& x, const CodedTensor& tensor, Index col0, Inde
 ResidualTraining training_of(const Settings& s, std::uint64_t seed) {
     ResidualTraining t;
     t.beam = s.beam;
+    t.revisions = s.revisions;
     t.kmeans_iterations = s.kmeans.iterations;
     t.joint_rounds = s.kmeans.joint_rounds;
     t.assigner = s.kmeans.assigner;
@@ -142,13 +145,6 @@ void train_codes(const Matrix& x, const VectorD& h_diagonal, const Settings& s, 
     }
 }
 
-/// A code of the right sizes to build the tensor with before its own is trained.
-CodePtr untrained(int dim, const std::vector<int>& stage_bits, int beam) {
-    std::vector<Matrix> codebooks;
-    for (const int b : stage_bits) codebooks.emplace_back(Matrix::Zero(Index{1} << b, dim));
-    return std::make_shared<ResidualCode>(std::move(codebooks), beam);
-}
-
 /// One segment a rate, as the columns' share of the loss wants it.
 std::vector<Segment> trellis_segments(const Settings& s, int tile_rows, const BlockLDL& ldl) {
     VectorD d(static_cast<Index>(ldl.metrics.size()));
@@ -169,13 +165,13 @@ std::vector<Segment> trellis_segments(const Settings& s, int tile_rows, const Bl
     return segments;
 }
 
-/// Codes of the tensor's own (to be trained) or shared ones, outlier columns first.
-std::vector<Segment> residual_segments(const Matrix& w, const Settings& s,
-                                       const SharedCodes& shared, Index unpadded_cols) {
+/// One code for all columns, the tensor's own (to be trained if it has codebooks) or a shared one,
+/// with outlier columns and their code before it.
+std::vector<Segment> vector_segments(const Matrix& w, const Settings& s, const SharedCodes& shared,
+                                     Index unpadded_cols) {
     const auto code = [&](std::size_t which) -> CodePtr {
         if (!shared.empty()) return shared.at(which).code;
-        return untrained(which == 1 ? s.code.outlier_dim : s.code.dim, bits_of(s, which == 1),
-                         s.beam);
+        return untrained_code(s, which == 1);
     };
     const auto shared_name = [&](std::size_t which) {
         return shared.empty() ? std::string() : shared.at(which).name;
@@ -194,40 +190,27 @@ CodedTensor make_tensor(const Matrix& w, const Settings& s, std::vector<Segment>
     return tensor;
 }
 
-/// Tries `steps` sizes of each row's scales, from .6 to 4 times the present ones, and keeps the one
-/// with the least error under diag(H): large weights that meet large inputs must not be clipped.
-void search_scales(const Matrix& w, const VectorD& h_diagonal, int steps, CodedTensor& tensor) {
-    const Matrix start = tensor.scales();
-    Matrix best = start;
-    VectorD least = VectorD::Constant(w.rows(), std::numeric_limits<double>::infinity());
-    for (int step = 0; step < steps; ++step) {
-        const double t = steps > 1 ? static_cast<double>(step) / (steps - 1) : 0.0;
-        tensor.set_scales(start * static_cast<float>(0.6 * std::pow(4.0 / 0.6, t)));
-        VectorD error(w.rows());
-        parallel_for((w.rows() + panel_rows - 1) / panel_rows, [&](Index p) {
-            const Index row0 = p * panel_rows;
-            const Index rows = std::min(panel_rows, w.rows() - row0);
-            VectorD sum = VectorD::Zero(rows);
-            for (const Segment& s : tensor.segments()) {
-                const Matrix target = w.block(row0, s.col0, rows, s.cols);
-                Matrix what(rows, s.cols);
-                std::vector<std::uint64_t> codes(
-                    static_cast<std::size_t>(rows * s.cols / s.code->dim()));
-                tensor.encode_block(row0, rows, s.col0, s.cols, target.data(), nullptr, what.data(),
-                                    codes.data());
-                sum +=
-                    (target - what).cast<double>().cwiseAbs2() * h_diagonal.segment(s.col0, s.cols);
-            }
-            error.segment(row0, rows) = sum;
-        });
-        if (tensor.scales().rows() == 1) error.setConstant(error.sum());
-        for (Index i = 0; i < w.rows(); ++i) {
-            if (!(error(i) < least(i))) continue;
-            least(i) = error(i);
-            if (best.rows() > 1 || i == 0) best.row(i) = tensor.scales().row(i);
-        }
+/// The power of the inputs' sizes, of those tried, with the least proxy loss without feedback.
+double search_column_power(const Matrix& w, const HessianSum& inputs, const Settings& s,
+                           const SharedCodes& shared, std::uint64_t seed, const std::string& name,
+                           const Progress& progress) {
+    Settings trial = s;
+    trial.transform.power_search = 0;
+    trial.order = FeedbackOrder::none;
+    trial.passes = 1;
+    trial.refine.rounds = 0;
+    double best = 0;
+    double least = std::numeric_limits<double>::infinity();
+    for (int step = 0; step < s.transform.power_search; ++step) {
+        trial.transform.column_power =
+            static_cast<double>(step) / std::max(1, s.transform.power_search - 1);
+        const double loss =
+            quantize_layer(w, inputs, trial, shared, seed, name, progress).errors.rel_proxy;
+        if (!(loss < least)) continue;
+        least = loss;
+        best = trial.transform.column_power;
     }
-    tensor.set_scales(best);
+    return best;
 }
 
 }  // namespace
@@ -237,6 +220,7 @@ Index outlier_columns(Index n, const Settings& s) {
     const Index unit = s.code.along == Along::inputs
                            ? std::lcm<Index>(s.code.outlier_dim, feedback_block(s))
                            : feedback_block(s);
+    VQ_ASSERT(unit >= 1);
     const auto wanted = static_cast<Index>(std::llround(s.code.outliers * static_cast<double>(n)));
     const Index rounded = std::max(unit, wanted / unit * unit);
     return rounded < n ? rounded : 0;
@@ -259,7 +243,7 @@ Matrix sample_vectors(const Matrix& w, const Settings& settings, int dim, Index 
     const TensorShape padded = padded_shape({w.rows(), w.cols()}, plain);
     Matrix x = Matrix::Zero(padded.rows, padded.cols);
     x.topLeftCorner(w.rows(), w.cols()) = wt;
-    const CodedTensor tensor = make_tensor(x, plain, residual_segments(x, plain, {}, w.cols()));
+    const CodedTensor tensor = make_tensor(x, plain, vector_segments(x, plain, {}, w.cols()));
     Matrix vectors;
     std::vector<float> weights;
     gather_vectors(x, tensor, 0, x.cols(), dim, VectorD::Ones(x.cols()), vectors, weights);
@@ -273,13 +257,19 @@ TensorErrors errors_under(const Matrix& w, const Matrix& what, const HessianSum&
     return tensor_errors(w, what, h);
 }
 
-QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const Settings& s,
+QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const Settings& settings,
                               const SharedCodes& shared, std::uint64_t seed,
                               const std::string& name, const Progress& progress) {
-    check_settings(s);
+    check_settings(settings);
     VQ_ASSERT(inputs.cols() == w.cols() && w.size() > 0);
     if (!w.allFinite())
         throw Error("a weight is not finite", name, "the checkpoint is damaged; download it again");
+    Settings s = settings;
+    if (s.transform.column_scale == TransformSettings::ColumnScale::activation &&
+        s.transform.power_search > 0) {
+        s.transform.column_power = search_column_power(w, inputs, s, shared, seed, name, progress);
+        s.transform.power_search = 0;
+    }
     QuantizedLayer out;
     out.rows = w.rows();
     out.cols = w.cols();
@@ -295,7 +285,7 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
         make_tensor(p.w, s,
                     s.code.kind == CodeKind::trellis
                         ? trellis_segments(s, static_cast<int>(row_unit(s, w.rows())), ldl)
-                        : residual_segments(p.w, s, shared, w.cols()));
+                        : vector_segments(p.w, s, shared, w.cols()));
     train_codes(p.w, p.h.diagonal(), s, seed, tensor);
     if (s.scale_search > 0) search_scales(p.w, p.h.diagonal(), s.scale_search, tensor);
     progress.check();
@@ -314,7 +304,7 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
     };
     Matrix what;
     Matrix targets;
-    const bool own = shared.empty() && s.code.kind == CodeKind::residual;
+    const bool own = shared.empty() && has_codebooks(s.code);
     run_pass(tensor, what, own && s.passes > 1 ? &targets : nullptr);
     double loss = proxy_loss(Matrix(p.w - what), h);
     for (int pass = 1; own && pass < s.passes; ++pass) {

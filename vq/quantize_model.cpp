@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "codebooks/universal.h"
+#include "vq/code_spec.h"
 #include "vq/quantize_layer.h"
 #include "vq/stored_tensor.h"
 
@@ -53,16 +53,14 @@ public:
 
     /// The codes for block `layer`; empty when tensors have their own. Trains them at first use.
     const SharedCodes& of_layer(Index layer, const Progress& progress) {
-        if (scope_ == CodebookScope::tensor || settings_.code.kind == CodeKind::trellis)
-            return current_;
+        if (scope_ == CodebookScope::tensor || !has_codebooks(settings_.code)) return current_;
         if (!current_.empty() && (scope_ != CodebookScope::layer || layer == trained_))
             return current_;
         current_.clear();
         trained_ = layer;
         if (scope_ == CodebookScope::universal) {
-            current_.push_back(
-                {"universal." + universal_name(settings_.code.dim, settings_.code.stage_bits),
-                 universal_code(settings_.code.dim, settings_.code.stage_bits, settings_.beam)});
+            const auto [name, code] = universal_choice(settings_);
+            current_.push_back({name, code});
             arrays_[current_[0].name] = store_codebook(*current_[0].code);
             return current_;
         }
@@ -109,6 +107,7 @@ private:
         }
         ResidualTraining training;
         training.beam = settings_.beam;
+        training.revisions = settings_.revisions;
         training.kmeans_iterations = settings_.kmeans.iterations;
         training.joint_rounds = settings_.kmeans.joint_rounds;
         training.assigner = settings_.kmeans.assigner;

@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <functional>
 #include <utility>
 
 #include "base/error.h"
+#include "lattice/e8p_code.h"
 
 namespace vq {
 
@@ -30,7 +32,7 @@ using Names = std::vector<std::pair<std::string, T>>;
 
 /// An entry whose value is one of a few words.
 template <class T, class Access>
-Entry choice(std::string name, std::string help, const Names<T>& words, Access access) {
+Entry choice(std::string name, const std::string& help, const Names<T>& words, Access access) {
     std::string list;
     for (const auto& [word, value] : words) list += (list.empty() ? "" : "|") + word;
     return {name, help + " (" + list + ")",
@@ -109,11 +111,22 @@ const std::vector<Entry>& entries() {
             {{"none", TS::Hadamard::none}, {"in", TS::Hadamard::in}, {"both", TS::Hadamard::both}},
             [](Settings & s) -> auto& { return s.transform.hadamard; }),
         choice<TS::ColumnScale>(
-            "transform.column_scale", "column scales by column size of W, or by W and H together",
+            "transform.column_scale",
+            "column scales by column size of W, by W and H together, or by the inputs",
             {{"none", TS::ColumnScale::none},
              {"weight", TS::ColumnScale::weight},
-             {"joint", TS::ColumnScale::joint}},
+             {"joint", TS::ColumnScale::joint},
+             {"activation", TS::ColumnScale::activation}},
             [](Settings & s) -> auto& { return s.transform.column_scale; }),
+        number(
+            "transform.column_power",
+            "column_scale=activation: the power of the inputs' root mean square", 0, 1,
+            [](Settings & s) -> auto& { return s.transform.column_power; }),
+        number(
+            "transform.power_search",
+            "column_scale=activation: powers from 0 to 1 tried on each layer without feedback, the "
+            "best is taken (AWQ); 0: column_power",
+            0, 100, [](Settings & s) -> auto& { return s.transform.power_search; }),
         choice<bool>(
             "transform.permute", "columns in descending order of diag(H)", on_off,
             [](Settings & s) -> auto& { return s.transform.permute; }),
@@ -132,8 +145,11 @@ const std::vector<Entry>& entries() {
             "--hessians quantized",
             0, 1, [](Settings & s) -> auto& { return s.correction; }),
         choice<CodeKind>(
-            "code.kind", "residual (k-means VQ and scalar grids too), or a bitshift trellis",
-            {{"residual", CodeKind::residual}, {"trellis", CodeKind::trellis}},
+            "code.kind",
+            "residual (k-means VQ and scalar grids too), the E8P lattice, or a bitshift trellis",
+            {{"residual", CodeKind::residual},
+             {"e8p", CodeKind::e8p},
+             {"trellis", CodeKind::trellis}},
             [](Settings & s) -> auto& { return s.code.kind; }),
         number(
             "code.rate", "trellis: bits a weight on average over a tensor's columns; 0: by --bits",
@@ -146,6 +162,13 @@ const std::vector<Entry>& entries() {
         number(
             "code.dim", "residual: weights a vector", 1, 64,
             [](Settings & s) -> auto& { return s.code.dim; }),
+        choice<Grid>(
+            "code.grid", "of single weights, for code.dim=1 and code.scope=universal",
+            {{"gaussian", Grid::gaussian},
+             {"uniform", Grid::uniform},
+             {"nf", Grid::normal_float},
+             {"fp", Grid::floating}},
+            [](Settings & s) -> auto& { return s.code.grid; }),
         stage_bits_entry(),
         number(
             "code.most_stage_bits", "bits a stage has at most when --bits sizes the code", 1, 16,
@@ -174,6 +197,10 @@ const std::vector<Entry>& entries() {
             "code.outliers",
             "share of columns with a finer code of their own (needs transform.permute=on)", 0, 0.5,
             [](Settings & s) -> auto& { return s.code.outliers; }),
+        choice<bool>(
+            "code.fill_outliers",
+            "--bits sets the share of outlier columns, and all others get 1 bit (PB-LLM)", on_off,
+            [](Settings & s) -> auto& { return s.code.fill_outliers; }),
         number(
             "code.outlier_dim", "weights a vector in outlier columns", 1, 64,
             [](Settings & s) -> auto& { return s.code.outlier_dim; }),
@@ -184,6 +211,10 @@ const std::vector<Entry>& entries() {
             "encoder.beam",
             "prefixes kept from stage to stage, and candidates compared in the local metric", 1, 64,
             [](Settings & s) -> auto& { return s.beam; }),
+        number(
+            "encoder.revisions",
+            "rounds in which every stage is chosen again, the others fixed (additive codes)", 0, 64,
+            [](Settings & s) -> auto& { return s.revisions; }),
         choice<bool>(
             "encoder.metric", "compare candidates in the local metric instead of plain L2", on_off,
             [](Settings & s) -> auto& { return s.metric; }),
@@ -266,6 +297,15 @@ void check_trellis(const Settings& s, const Fail& fail) {
         fail("scales are searched row by row, and a trellis spans rows", "scale.search", "use 0");
 }
 
+template <class Fail>
+void check_e8p(const Settings& s, const Fail& fail) {
+    if (s.code.dim != 8) fail("E8P has vectors of 8 weights", "code.dim", "use 8");
+    const auto& choices = E8pCode::stage_choices();
+    if (std::find(choices.begin(), choices.end(), s.code.stage_bits) == choices.end())
+        fail("E8P has 2, 3 or 4 bits a weight", "code.stage_bits", "use 16, 16+8 or 16+16");
+    if (s.code.outliers > 0) fail("E8P has no code for outliers", "code.outliers", "use 0");
+}
+
 }  // namespace
 
 std::vector<SettingInfo> describe_settings(const Settings& settings) {
@@ -305,10 +345,16 @@ void check_settings(const Settings& s) {
         check_trellis(s, fail);
         return;
     }
+    if (s.code.kind == CodeKind::e8p) check_e8p(s, fail);
     int bits = 0;
     for (const int b : s.code.stage_bits) bits += b;
     if (bits < 1 || bits > 64)
         fail("a code must have 1 to 64 bits", "code.stage_bits", "set it, or use --bits");
+    if (s.code.grid != Grid::gaussian &&
+        (s.code.kind != CodeKind::residual || s.code.dim != 1 || s.code.stage_bits.size() != 1 ||
+         s.code.scope != CodebookScope::universal))
+        fail("a fixed grid is for single weights", "code.grid",
+             "use code.dim=1, code.scope=universal and one stage");
     if (s.code.outliers > 0 && !s.transform.permute)
         fail("outlier columns need the columns in order of diag(H)", "code.outliers",
              "add --set transform.permute=on");

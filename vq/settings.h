@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "codebooks/kmeans.h"
+#include "codebooks/scalar_grid.h"
 #include "vq/coded_tensor.h"
 #include "vq/feedback.h"
 #include "vq/refine.h"
@@ -23,11 +24,12 @@ enum class Objective { full, diagonal, identity };
 enum class CodebookScope { automatic, tensor, layer, model, universal };
 
 /// Which family of codes. residual covers k-means VQ (one stage) and scalar grids (dim = 1).
-enum class CodeKind { residual, trellis };
+enum class CodeKind { residual, e8p, trellis };
 
 struct CodeSettings {
     CodeKind kind = CodeKind::residual;
     int dim = 8;                  ///< d, weights a vector (residual)
+    Grid grid = Grid::gaussian;   ///< of single weights with scope universal
     double rate = 0;              ///< bits a weight on average (trellis); 0: to be set by --bits
     bool waterfill = true;        ///< columns get 1-4 bits by their share of the loss (trellis)
     std::vector<int> stage_bits;  ///< bits of each stage; one stage is plain k-means VQ
@@ -36,6 +38,7 @@ struct CodeSettings {
     double overhead = 0.02;    ///< for scope auto, in bits a weight
     int most_stage_bits = 16;  ///< when --bits sizes the code, its stages have at most these bits
     double outliers = 0;  ///< share of columns, largest diag(H) first, with a code of their own
+    bool fill_outliers = false;  ///< --bits sizes the share of outliers, the rest has 1 bit
     int outlier_dim = 4;
     int outlier_bits = 12;
 };
@@ -57,6 +60,7 @@ struct Settings {
         0;  ///< share of the prefix's drift that a layer makes good for, see drift.h
     CodeSettings code;
     int beam = 16;
+    int revisions = 0;   ///< rounds in which every stage is chosen again (additive codes)
     int tail = 64;       ///< weights on each side of a trellis's seam that choose its overlap
     bool metric = true;  ///< the encoder compares its candidates in the local metric
     FeedbackOrder order = FeedbackOrder::backward;

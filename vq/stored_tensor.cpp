@@ -7,8 +7,7 @@
 #include "base/bits.h"
 #include "base/error.h"
 #include "base/half.h"
-#include "codebooks/residual_code.h"
-#include "lattice/trellis_code.h"
+#include "vq/code_spec.h"
 #include "vq/column_rates.h"
 
 namespace vq {
@@ -53,7 +52,7 @@ public:
             return Eigen::Map<const Matrix>(values.data(), rows, cols);
         }
         const std::string kind = spec.value("code", "");
-        if (kind != "residual" && kind != "trellis") fail("unknown code");
+        if (!known_family(kind)) fail("unknown code");
         const Index padded_rows = integer(spec, "padded_rows", rows, rows + 4096);
         const Index padded_cols = integer(spec, "padded_cols", cols, cols + 8192);
         Index weights = 0;
@@ -67,7 +66,7 @@ public:
         if (scale == "row")
             layout.scope = ScaleLayout::Scope::row;
         else if (scale == "group")
-            layout = {ScaleLayout::Scope::group, integer(spec, "scale_group", 1, padded_cols)};
+            layout = {ScaleLayout::Scope::group, integer(spec, "scale_group", 1, 65536)};
         else if (scale != "tensor")
             fail("unknown scale layout");
         if (!spec.contains("segments") || !spec["segments"].is_array() || spec["segments"].empty())
@@ -81,6 +80,7 @@ public:
         }
         if (at != padded_cols) fail("the segments do not cover the columns");
         std::vector<std::vector<std::uint64_t>> codes;
+        codes.reserve(segments.size());
         for (Segment& s : segments) codes.push_back(std::move(s.codes));
         CodedTensor tensor(padded_rows, padded_cols, along, layout, std::move(segments));
         for (std::size_t i = 0; i < codes.size(); ++i)
@@ -124,53 +124,19 @@ private:
         return value;
     }
 
-    CodePtr trellis(const Json& entry) const {
-        const auto bits = static_cast<int>(integer(entry, "bits", 1, 4));
-        const auto dim = static_cast<int>(integer(entry, "dim", 16, 4096));
-        const auto code = std::make_shared<TrellisCode>(dim, bits, 1);
-        const Json own = code->describe();
-        for (const char* key : {"multiplier", "gain"})
-            if (!entry.contains(key) || entry[key] != own[key])
-                fail(std::string("a trellis with another ") + key + " than this program knows");
-        return code;
-    }
-
-    CodePtr residual(const Json& entry, std::size_t i) const {
-        const auto dim = static_cast<int>(integer(entry, "dim", 1, 64));
-        if (!entry.contains("stage_bits") || !entry["stage_bits"].is_array()) fail("no stage_bits");
-        std::vector<int> bits;
-        Index words = 0;
-        int sum = 0;
-        for (const Json& b : entry["stage_bits"]) {
-            if (!b.is_number_integer() || b.get<Index>() < 1 || b.get<Index>() > 16)
-                fail("stage_bits is out of range");
-            bits.push_back(b.get<int>());
-            sum += bits.back();
-            words += Index{1} << bits.back();
-            if (sum > 64) fail("a code has more than 64 bits");
-        }
-        if (bits.empty()) fail("no stage_bits");
-        const std::string source = entry.value("codebook", "");
-        const Array& words_array =
-            source.empty() ? array("codebooks" + suffix(i)) : shared_(source);
-        if (words_array.count() != words * dim) fail("a codebook has the wrong size");
-        const std::vector<float> values = floats("codebooks", words_array);
-        std::vector<Matrix> codebooks;
-        const float* at = values.data();
-        for (const int b : bits) {
-            codebooks.emplace_back(Eigen::Map<const Matrix>(at, Index{1} << b, dim));
-            at += codebooks.back().size();
-        }
-        return std::make_shared<ResidualCode>(std::move(codebooks), 1);
-    }
-
     Segment segment(const Json& entry, const std::string& kind, std::size_t i, Along along,
                     Index rows, Index cols, Index col0) const {
         if (!entry.is_object()) fail("a segment is not an object");
         Segment s;
         s.col0 = col0;
         s.cols = integer(entry, "cols", 1, cols - col0);
-        s.code = kind == "trellis" ? trellis(entry) : residual(entry, i);
+        const auto parameters = [&](Index count) {
+            const std::string source = entry.value("codebook", "");
+            const Array& words = source.empty() ? array("codebooks" + suffix(i)) : shared_(source);
+            if (words.count() != count) fail("a codebook has the wrong size");
+            return floats("codebooks", words);
+        };
+        s.code = parse_code(kind, entry, parameters, [&](const std::string& what) { fail(what); });
         const Index d = s.code->dim();
         if ((along == Along::inputs ? s.cols : rows) % d != 0)
             fail("vectors do not fill the tensor");
@@ -249,15 +215,6 @@ Matrix decode_stored(const StoredTensor& stored, const SharedLookup& shared) {
     }
 }
 
-double codebook_bits(const Settings& s) {
-    double bits = 0;
-    if (s.code.kind == CodeKind::trellis) return bits;
-    for (const int b : s.code.stage_bits) bits += 16.0 * s.code.dim * static_cast<double>(1 << b);
-    if (s.code.outliers > 0)
-        bits += 16.0 * s.code.outlier_dim * static_cast<double>(1 << s.code.outlier_bits);
-    return bits;
-}
-
 double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {
     const TensorShape padded = padded_shape(shape, s);
     const Index outliers = outlier_columns(shape.cols, s);
@@ -269,16 +226,17 @@ double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {
         total += static_cast<double>(padded.rows * column_bits(padded.cols, s.code.rate));
     else if (outliers > 0)
         total += code_bits(outliers, s.code.outlier_dim, s.code.outlier_bits);
-    if (s.code.kind == CodeKind::residual && padded.cols > outliers)
+    if (s.code.kind != CodeKind::trellis && padded.cols > outliers)
         total += code_bits(padded.cols - outliers, s.code.dim,
                            std::accumulate(s.code.stage_bits.begin(), s.code.stage_bits.end(), 0));
     switch (s.scale.scope) {
         case ScaleLayout::Scope::tensor: total += 32; break;
         case ScaleLayout::Scope::row: total += 16.0 * static_cast<double>(padded.rows); break;
-        case ScaleLayout::Scope::group:
-            total += 16.0 * static_cast<double>(
-                                padded.rows * ((padded.cols + s.scale.group - 1) / s.scale.group));
+        case ScaleLayout::Scope::group: {
+            const Index groups = (padded.cols + s.scale.group - 1) / s.scale.group;
+            total += 16.0 * static_cast<double>(padded.rows * groups);
             break;
+        }
     }
     const auto n = static_cast<double>(shape.cols);
     if (s.transform.column_scale != TransformSettings::ColumnScale::none) total += 16 * n;

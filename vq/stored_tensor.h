@@ -29,7 +29,4 @@ Array store_codebook(const Code& code);
 /// codebooks if `own_codebooks`.
 double planned_bits(TensorShape shape, const Settings& settings, bool own_codebooks);
 
-/// Bits of the codebooks that `settings` ask for, once.
-double codebook_bits(const Settings& settings);
-
 }  // namespace vq

@@ -198,9 +198,13 @@ Transform make_transform(const TransformSettings& settings, const Matrix& w,
         VectorD d(n);
         for (Index j = 0; j < n; ++j) {
             const double e = std::max(energy(j), floor);
-            d(j) = settings.column_scale == TransformSettings::ColumnScale::weight
-                       ? 1.0 / std::sqrt(e)
-                       : std::pow(diagonal(j) / e, 0.25);
+            switch (settings.column_scale) {
+                case TransformSettings::ColumnScale::weight: d(j) = 1.0 / std::sqrt(e); break;
+                case TransformSettings::ColumnScale::joint:
+                    d(j) = std::pow(diagonal(j) / e, 0.25);
+                    break;
+                default: d(j) = std::pow(diagonal(j), 0.5 * settings.column_power); break;
+            }
         }
         // The overall size is the row scale's business: D has geometric mean 1.
         d /= std::exp(d.array().log().mean());

@@ -53,7 +53,11 @@ struct TransformSettings {
     enum class Hadamard { none, in, both } hadamard = Hadamard::none;
     /// none; weight: D_j = 1 / rms of column j of W (VPTQ's normalisation, here with H too);
     /// joint: D_j = (H_jj / mean_i W_ij^2)^(1/4), which makes both column profiles alike (QuIP#).
-    enum class ColumnScale { none, weight, joint } column_scale = ColumnScale::none;
+    /// activation: D_j = H_jj^(column_power / 2), so that columns with large inputs get finer steps
+    /// (AWQ).
+    enum class ColumnScale { none, weight, joint, activation } column_scale = ColumnScale::none;
+    double column_power = 0.5;
+    int power_search = 0;  ///< powers tried for each layer; 0: column_power
     /// Columns in descending order of diag(H) (VPTQ, GPTQ's act-order).
     bool permute = false;
 };

@@ -52,7 +52,8 @@ const std::vector<std::vector<std::string>> commands = {
     {"quantize"},         {"hessian", "collect"},
     {"hessian", "merge"}, {"eval"},
     {"generate"},         {"inspect"},
-    {"verify"},           {"export"}};
+    {"verify"},           {"export"},
+    {"bench", "gaussian"}};
 
 TEST_F(Contract, EveryCommandExplainsItselfWithAnExample) {
     for (std::vector<std::string> command : commands) {
@@ -66,6 +67,18 @@ TEST_F(Contract, EveryCommandExplainsItselfWithAnExample) {
     }
     EXPECT_THAT(run_vq({"quantize", "--help"}).out, HasSubstr("feedback.order"));
     EXPECT_THAT(run_vq({"--version"}).out, StartsWith("vq "));
+}
+
+TEST_F(Contract, BenchGaussianListsCodesWithTheirDistortion) {
+    const Outcome outcome = run_vq({"bench", "gaussian", "--bits", "2", "--code", "scalar",
+                                    "--weights", "65536", "--json", "--quiet"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const Json codes = Json::parse(outcome.out)["codes"];
+    ASSERT_EQ(codes.size(), 1u);
+    EXPECT_EQ(codes[0]["code"], "scalar");
+    EXPECT_EQ(codes[0]["bits_per_weight"], 2.0);
+    EXPECT_NEAR(codes[0]["rel_mse"].get<double>(), 0.1175, 0.002);  // Lloyd-Max
+    EXPECT_GT(codes[0]["weights_per_second"].get<double>(), 0);
 }
 
 TEST_F(Contract, BadUsageExitsWith2AndSaysWhy) {

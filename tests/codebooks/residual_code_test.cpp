@@ -20,11 +20,12 @@ Matrix gaussian(Index rows, Index cols, std::uint64_t seed) {
     return m;
 }
 
-ResidualCode random_code(int dim, const std::vector<int>& bits, int beam) {
+ResidualCode random_code(int dim, const std::vector<int>& bits, int beam, int revisions = 0) {
     std::vector<Matrix> codebooks;
+    codebooks.reserve(bits.size());
     std::uint64_t seed = 1;
     for (const int b : bits) codebooks.push_back(gaussian(Index{1} << b, dim, seed++));
-    return {std::move(codebooks), beam};
+    return {std::move(codebooks), beam, revisions};
 }
 
 double squared(const float* a, const float* b, Index d) {
@@ -99,6 +100,60 @@ TEST(ResidualCode, UnderAMetricTheOneStageEncoderIsExactWithAFullBeam) {
     }
 }
 
+/// A metric with eigenvalues that spread over more than a decade.
+Matrix metric_of(int d) {
+    const Matrix a = gaussian(d, d, 40);
+    return a.transpose() * a + 0.05F * Matrix::Identity(d, d);
+}
+
+double cost_in(const Matrix& metric, const Matrix& e) {
+    return (e * metric).cwiseProduct(e).cast<double>().sum();
+}
+
+TEST(ResidualCode, UnderAMetricAFullBeamFindsTheBestOfAllCombinations) {
+    const ResidualCode code = random_code(5, {4, 3}, 16);
+    const Matrix metric = metric_of(5);
+    const Matrix x = 2.0F * gaussian(60, 5, 9);
+    const Matrix xhat = encode(code, x, metric.data()).xhat;
+    std::vector<std::uint64_t> all(128);
+    std::iota(all.begin(), all.end(), 0);
+    Matrix points(128, 5);
+    code.decode(all.data(), 128, points.data());
+    for (Index i = 0; i < x.rows(); ++i) {
+        double least = std::numeric_limits<double>::infinity();
+        for (Index k = 0; k < 128; ++k)
+            least = std::min(least, cost_in(metric, x.row(i) - points.row(k)));
+        EXPECT_LE(cost_in(metric, x.row(i) - xhat.row(i)), least * (1 + 1e-4));
+    }
+}
+
+TEST(ResidualCode, RevisionsOfEveryStageLowerTheErrorWithAndWithoutAMetric) {
+    const Matrix metric = metric_of(6);
+    const Matrix x = 2.0F * gaussian(400, 6, 9);
+    for (const float* m : {static_cast<const float*>(nullptr), metric.data()}) {
+        const Matrix norm = m != nullptr ? metric : Matrix::Identity(6, 6);
+        const double once = cost_in(norm, x - encode(random_code(6, {4, 4, 4}, 2), x, m).xhat);
+        const double revised =
+            cost_in(norm, x - encode(random_code(6, {4, 4, 4}, 2, 8), x, m).xhat);
+        EXPECT_LT(revised, 0.97 * once);
+    }
+}
+
+TEST(ResidualCode, ImprovingNeverLosesTheCodesAtHand) {
+    const Matrix metric = metric_of(6);
+    const Matrix x = 2.0F * gaussian(200, 6, 9);
+    for (const int revisions : {0, 3}) {
+        // Codes of a wide beam are hard to find again with a narrow one.
+        Encoded e = encode(random_code(6, {4, 4, 4}, 16), x, metric.data());
+        const Matrix before = e.xhat;
+        random_code(6, {4, 4, 4}, 1, revisions)
+            .improve(x.data(), 200, metric.data(), e.codes.data(), e.xhat.data());
+        for (Index i = 0; i < 200; ++i)
+            EXPECT_LE(cost_in(metric, x.row(i) - e.xhat.row(i)),
+                      cost_in(metric, x.row(i) - before.row(i)) * (1 + 1e-5));
+    }
+}
+
 TEST(ResidualCode, WiderBeamsAreNeverWorseOnAverage) {
     const Matrix x = gaussian(400, 6, 9);
     double last = 1e300;
@@ -167,7 +222,7 @@ TEST(TrainResidual, MoreCodewordsThanSamplesWork) {
 
 TEST(TrainResidual, BothAssignersTrainEquallyGoodCodes) {
     const Matrix x = gaussian(3000, 4, 3);
-    double errors[2];
+    double errors[2] = {};
     int i = 0;
     for (const AssignerKind kind : {AssignerKind::own, AssignerKind::faiss}) {
         ResidualTraining t;

@@ -5,9 +5,16 @@ set -euo pipefail
 source=$1 vq=$2 work=$3
 rm -rf "$work" && mkdir -p "$work"
 cd "$work"
-for method in rvq vptq gptvq gptq best; do
-    "$vq" quantize "$source/models/tiny" -o "$method.vq.h5" --method "$method" --bits 2.6 --quiet \
+quantize() { # NAME METHOD BITS
+    "$vq" quantize "$source/models/tiny" -o "$1.vq.h5" --method "$2" --bits "$3" --quiet \
         --calib "$source/models/tiny/calib.txt" --calib-tokens 2048 >/dev/null
-    "$vq" export "$method.vq.h5" --to safetensors --dtype f32 -o "$method" --quiet >/dev/null
+    "$vq" export "$1.vq.h5" --to safetensors --dtype f32 -o "$1" --quiet >/dev/null
+    names+=("$1")
+}
+names=()
+for method in rvq vptq gptvq gptq aqlm higgs awq finequant llm-fp4 pb-llm db-llm quip-sharp best; do
+    quantize "$method" "$method" 2.6
 done
-/usr/bin/python3 "$source/tests/docs/compare_decoder.py" "$source/docs/store-format.md" rvq vptq gptvq gptq best
+quantize quip-sharp.3 quip-sharp 3.4
+quantize quip-sharp.4 quip-sharp 4.4
+/usr/bin/python3 "$source/tests/docs/compare_decoder.py" "$source/docs/store-format.md" "${names[@]}"

@@ -21,11 +21,14 @@ using test::Threads;
 /// A preset sized for tests: small codebooks of the tensor's own.
 Settings small(const std::string& method) {
     Settings s = preset_settings(method);
+    s.code.grid = Grid::gaussian;  // fixed grids are shared: they have tests of their own
     s.code.scope = CodebookScope::tensor;
     s.kmeans.iterations = 5;
     s.kmeans.samples = 4096;
     s.code.outlier_bits = 5;
-    s.code.stage_bits = method == "gptq" ? std::vector<int>{2} : std::vector<int>{5, 4};
+    s.code.stage_bits = s.code.dim == 1 ? std::vector<int>{2} : std::vector<int>{5, 4};
+    if (s.code.most_stage_bits == 1) s.code.stage_bits = {1, 1};
+    if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16};
     s.code.rate = 2;
     s.tail = 16;
     return s;
@@ -35,7 +38,9 @@ QuantizedLayer quantize(const Matrix& w, const Matrix& x, const Settings& s) {
     return quantize_layer(w, hessian_of(x), s, {}, 1, "w", {});
 }
 
-const char* const methods[] = {"rvq", "vptq", "gptvq", "gptq", "qtip", "best"};
+const char* const methods[] = {"rvq",    "vptq",       "gptvq",     "gptq",    "aqlm",
+                               "higgs",  "awq",        "finequant", "llm-fp4", "pb-llm",
+                               "db-llm", "quip-sharp", "qtip",      "best"};
 
 TEST(QuantizeLayer, AwkwardShapesWorkWithEveryPreset) {
     for (const char* method : methods)
@@ -80,12 +85,18 @@ TEST(QuantizeLayer, FeedbackAndRefinerEachLowerTheProxyLoss) {
         Settings s = small(method);
         s.passes = 1;
         s.refine.rounds = 0;
-        const double fed = quantize(w, x, s).errors.rel_proxy;
+        // A method without data lowers the plain error, and has no feedback to lose.
+        const bool data = s.objective != Objective::identity;
+        const auto loss = [&](const TensorErrors& e) { return data ? e.rel_proxy : e.rel_mse; };
+        const double fed = loss(quantize(w, x, s).errors);
         s.refine.rounds = 2;
-        EXPECT_LT(quantize(w, x, s).errors.rel_proxy, fed) << method;
+        EXPECT_LT(loss(quantize(w, x, s).errors), fed) << method;
         s.refine.rounds = 0;
+        if (!data) continue;
+        if (s.order == FeedbackOrder::none) s.order = FeedbackOrder::backward;
+        const double with_feedback = quantize(w, x, s).errors.rel_proxy;
         s.order = FeedbackOrder::none;
-        EXPECT_GT(quantize(w, x, s).errors.rel_proxy, fed) << method;
+        EXPECT_GT(quantize(w, x, s).errors.rel_proxy, with_feedback) << method;
     }
 }
 
@@ -146,6 +157,62 @@ TEST(QuantizeLayer, SearchedScalesDoNotClipALargeWeightOnALargeInput) {
     const double clipped = quantize(w, x, s).errors.rel_proxy;
     s.scale_search = 32;
     EXPECT_LT(quantize(w, x, s).errors.rel_proxy, 0.5 * clipped);
+}
+
+TEST(QuantizeLayer, ScalesAreSearchedGroupByGroup) {
+    // What one group needs does not depend on the others.
+    const Matrix w = gaussian(32, 64, 1);
+    Settings s = small("finequant");
+    s.code.scope = CodebookScope::universal;
+    s.scale.group = 16;
+    const SharedCodes shared = {{"grid", scalar_grid(Grid::uniform, 2)}};
+    const auto scales = [&](const Matrix& part) {
+        return Matrix(
+            quantize_layer(part, HessianSum(part.cols()), s, shared, 1, "w", {}).tensor.scales());
+    };
+    const Matrix all = scales(w);
+    ASSERT_EQ(all.cols(), 4);
+    for (Index g = 0; g < 4; ++g)
+        EXPECT_EQ(Matrix(all.col(g)), scales(Matrix(w.middleCols(g * 16, 16))));
+    s.scale_search = 0;
+    const Matrix plain = scales(w);
+    EXPECT_GT((all - plain).cwiseAbs().maxCoeff(), 0.05F);
+}
+
+TEST(QuantizeLayer, SearchedColumnPowersAreNoWorseThanAnyTried) {
+    const Matrix w = gaussian(48, 64, 1);
+    Matrix x = correlated_inputs(600, 64, 2);
+    x.leftCols(5) *= 10.0F;
+    Settings s = small("awq");
+    s.scale.group = 32;
+    s.transform.power_search = 5;
+    const double found = quantize(w, x, s).errors.rel_proxy;
+    s.transform.power_search = 0;
+    double least = std::numeric_limits<double>::infinity();
+    double flat = 0;
+    for (const double power : {0.0, 0.25, 0.5, 0.75, 1.0}) {
+        s.transform.column_power = power;
+        const double loss = quantize(w, x, s).errors.rel_proxy;
+        if (power == 0) flat = loss;
+        least = std::min(least, loss);
+    }
+    EXPECT_EQ(found, least);
+    EXPECT_LT(found, flat);
+}
+
+TEST(QuantizeLayer, FixedGridsServeSingleWeights) {
+    const Matrix w = gaussian(48, 64, 1);
+    const HessianSum h = hessian_of(correlated_inputs(600, 64, 2));
+    for (const Grid grid : {Grid::uniform, Grid::normal_float, Grid::floating}) {
+        Settings s = preset_settings("llm-fp4");
+        s.code.grid = grid;
+        s.code.stage_bits = {4};
+        const SharedCodes shared = {{"grid", scalar_grid(grid, 4)}};
+        const QuantizedLayer q = quantize_layer(w, h, s, shared, 1, "w", {});
+        EXPECT_LT(q.errors.rel_mse, 0.03);
+        s.code.dim = 8;
+        EXPECT_THROW(check_settings(s), Error);
+    }
 }
 
 TEST(QuantizeLayer, SameBitsAtAnyNumberOfThreads) {

@@ -117,6 +117,7 @@ protected:
         s.tail = 16;
         s.code.stage_bits = {4, 3};
         if (scope == CodebookScope::universal) s.code.stage_bits = {8, 8};
+        if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16, 16};
         s.code.outliers = 0;
         s.kmeans.iterations = 3;
         s.refine.rounds = 1;
@@ -209,7 +210,8 @@ TEST_F(QuantizeModel, TextFlowsThroughWhatIsAlreadyQuantized) {
 }
 
 TEST_F(QuantizeModel, ByteIdenticalAtOneAndTwoThreadsAndWhenRepeated) {
-    for (const char* method : {"rvq", "vptq", "gptvq", "best"}) {
+    for (const char* method :
+         {"rvq", "vptq", "gptvq", "aqlm", "higgs", "pb-llm", "db-llm", "quip-sharp", "best"}) {
         const Settings s = settings(method, CodebookScope::tensor);
         {
             const Threads one(1);
@@ -222,6 +224,25 @@ TEST_F(QuantizeModel, ByteIdenticalAtOneAndTwoThreadsAndWhenRepeated) {
         EXPECT_FALSE(expected.empty());
         EXPECT_EQ(expected, bytes(path("two.vq.h5"))) << method;
         EXPECT_EQ(expected, bytes(path("again.vq.h5"))) << method;
+    }
+}
+
+TEST_F(QuantizeModel, MethodsWithFixedGridsStoreTheGridOnce) {
+    for (const char* method : {"awq", "finequant", "llm-fp4"}) {
+        Settings s = settings(method, CodebookScope::universal);
+        s.code.stage_bits = {3};
+        const QuantizeReport report = run(path("a.vq.h5"), s);
+        const StoreReader reader(path("a.vq.h5"));
+        ASSERT_EQ(reader.meta().shared.size(), 1u) << method;
+        EXPECT_EQ(reader.meta().shared.begin()->first,
+                  "universal." + scalar_grid_name(s.code.grid, 3));
+        EXPECT_EQ(reader.meta().shared.begin()->second.count(), 8);
+        const auto stored = open_stored_model(path("a.vq.h5"));
+        for (const auto& [name, weight] : walk_->replaced)
+            EXPECT_EQ(stored->read(name), weight) << name;
+        EXPECT_NEAR(plan_scope(s, quantized_shapes(source_)).bits,
+                    report.bits_per_weight * 2 * (32 * 32 * 2 + 16 * 32 * 2 + 64 * 32 * 3), 1e-6)
+            << method;
     }
 }
 

@@ -1,0 +1,149 @@
+#include "codebooks/scalar_grid.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "base/error.h"
+#include "base/half.h"
+
+namespace vq {
+
+namespace {
+
+/// Steps with the least error on a Gaussian, for 1..8 bits (Max 1960 and its continuation).
+constexpr double uniform_steps[] = {1.596, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308};
+
+/// Where a Gaussian's largest weights lie, in standard deviations: the top of a floating grid.
+constexpr double floating_top = 3.0;
+
+/// x with P(X <= x) = p, X of N(0, 1): bisection, which rounds the same everywhere.
+double normal_quantile(double p) {
+    double low = -10;
+    double high = 10;
+    for (int i = 0; i < 80; ++i) {
+        const double middle = 0.5 * (low + high);
+        (0.5 * std::erfc(-middle / std::sqrt(2.0)) < p ? low : high) = middle;
+    }
+    return 0.5 * (low + high);
+}
+
+std::vector<double> uniform_values(int bits) {
+    const int k = 1 << bits;
+    std::vector<double> values(static_cast<std::size_t>(k));
+    for (int i = 0; i < k; ++i)
+        values[static_cast<std::size_t>(i)] = (i - (k - 1) / 2.0) * uniform_steps[bits - 1];
+    return values;
+}
+
+double normal_below(double x) {
+    return 0.5 * std::erfc(-x / std::sqrt(2.0));
+}
+double normal_density(double x) {
+    return std::exp(-0.5 * x * x) / std::sqrt(2 * std::numbers::pi);
+}
+
+/// Lloyd-Max: every value is the mean of the Gaussian between the midpoints to its neighbours.
+std::vector<double> gaussian_values(int bits) {
+    std::vector<double> values = uniform_values(bits);
+    const std::size_t k = values.size();
+    double moved = 1;
+    for (int round = 0; round < 100000 && moved > 1e-9; ++round) {
+        moved = 0;
+        double left = -std::numeric_limits<double>::infinity();
+        for (std::size_t i = 0; i < k; ++i) {
+            const double right = i + 1 < k ? 0.5 * (values[i] + values[i + 1])
+                                           : std::numeric_limits<double>::infinity();
+            const double mean = (normal_density(left) - normal_density(right)) /
+                                (normal_below(right) - normal_below(left));
+            moved = std::max(moved, std::abs(mean - values[i]));
+            values[i] = mean;
+            left = right;
+        }
+    }
+    // Free of what rounding did to its symmetry.
+    for (std::size_t i = 0; i < k / 2; ++i) {
+        const double half = 0.5 * (values[k - 1 - i] - values[i]);
+        values[i] = -half;
+        values[k - 1 - i] = half;
+    }
+    return values;
+}
+
+/// 2^(b-1) quantiles from the lowest to zero, 2^(b-1) + 1 from zero to the highest, zero once.
+std::vector<double> normal_float_values(int bits) {
+    const int half = 1 << (bits - 1);
+    const double edge = 0.5 * (1.0 / (4 * half) + 1.0 / (4 * half - 2));
+    std::vector<double> values;
+    values.reserve(std::size_t{1} << bits);
+    for (int i = 0; i < half - 1; ++i)
+        values.push_back(normal_quantile(edge + (0.5 - edge) * i / (half - 1)));
+    for (int i = 0; i <= half; ++i)
+        values.push_back(i == 0 ? 0.0 : normal_quantile(0.5 + (0.5 - edge) * i / half));
+    return values;
+}
+
+std::vector<double> floating_values(int bits) {
+    const int exponent_bits = std::min(2, bits - 1);
+    const int mantissa_bits = bits - 1 - exponent_bits;
+    std::vector<double> values;
+    for (int e = 0; e < 1 << exponent_bits; ++e)
+        for (int m = 0; m < 1 << mantissa_bits; ++m) {
+            const double fraction = std::ldexp(static_cast<double>(m), -mantissa_bits);
+            values.push_back(e == 0 ? fraction : std::ldexp(1 + fraction, e - 1));
+        }
+    const double top = values.back();
+    const std::size_t positive = values.size();
+    for (std::size_t i = 0; i < positive; ++i) {
+        values[i] *= floating_top / top;
+        values.push_back(-values[i]);
+    }
+    std::sort(values.begin(), values.end());
+    return values;
+}
+
+const char* prefix(Grid grid) {
+    switch (grid) {
+        case Grid::gaussian: return "gauss";
+        case Grid::uniform: return "uniform";
+        case Grid::normal_float: return "nf";
+        default: return "fp";
+    }
+}
+
+}  // namespace
+
+std::string scalar_grid_name(Grid grid, int bits) {
+    return fmt::format("{}_{}", prefix(grid), bits);
+}
+
+std::vector<int> scalar_grid_bits(Grid grid) {
+    switch (grid) {
+        case Grid::uniform: return {1, 2, 3, 4, 5, 6, 7, 8};
+        case Grid::normal_float:
+        case Grid::floating: return {2, 3, 4, 5, 6};
+        default: return {1, 2, 3, 4, 5, 6};
+    }
+}
+
+std::shared_ptr<const ResidualCode> scalar_grid(Grid grid, int bits) {
+    const std::vector<int> rates = scalar_grid_bits(grid);
+    if (std::find(rates.begin(), rates.end(), bits) == rates.end())
+        throw Error("no scalar grid of this size", scalar_grid_name(grid, bits),
+                    fmt::format("use one of {} bits", fmt::join(rates, ", ")));
+    const std::vector<double> values = grid == Grid::gaussian       ? gaussian_values(bits)
+                                       : grid == Grid::uniform      ? uniform_values(bits)
+                                       : grid == Grid::normal_float ? normal_float_values(bits)
+                                                                    : floating_values(bits);
+    std::vector<Matrix> codebook(1, Matrix(Index{1} << bits, 1));
+    VQ_ASSERT(static_cast<Index>(values.size()) == codebook[0].rows());
+    for (std::size_t i = 0; i < values.size(); ++i)
+        codebook[0].data()[i] = round_to_half(static_cast<float>(values[i]));
+    return std::make_shared<ResidualCode>(std::move(codebook), 1);
+}
+
+}  // namespace vq

@@ -1,0 +1,155 @@
+#include "vq/code_spec.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.h"
+#include "codebooks/residual_code.h"
+#include "codebooks/universal.h"
+#include "lattice/e8p_code.h"
+#include "lattice/trellis_code.h"
+
+namespace vq {
+
+namespace {
+
+using Parameters = std::function<std::vector<float>(Index)>;
+
+Index integer(const Json& entry, const char* key, Index low, Index high, const SpecFault& fail) {
+    if (!entry.contains(key) || !entry[key].is_number_integer()) fail(std::string("no ") + key);
+    const auto value = entry[key].get<Index>();
+    if (value < low || value > high) fail(std::string(key) + " is out of range");
+    return value;
+}
+
+std::vector<int> stage_bits_in(const Json& entry, const SpecFault& fail) {
+    if (!entry.contains("stage_bits") || !entry["stage_bits"].is_array()) fail("no stage_bits");
+    std::vector<int> bits;
+    int sum = 0;
+    for (const Json& b : entry["stage_bits"]) {
+        if (!b.is_number_integer() || b.get<Index>() < 1 || b.get<Index>() > 16)
+            fail("stage_bits is out of range");
+        bits.push_back(b.get<int>());
+        sum += bits.back();
+        if (sum > 64) fail("a code has more than 64 bits");
+    }
+    if (bits.empty()) fail("no stage_bits");
+    return bits;
+}
+
+/// A structured code's constants must be those of this program.
+CodePtr with_constants(CodePtr code, const Json& entry, std::initializer_list<const char*> keys,
+                       const SpecFault& fail) {
+    const Json own = code->describe();
+    for (const char* key : keys)
+        if (!entry.contains(key) || entry[key] != own[key])
+            fail(std::string("a code with another ") + key + " than this program knows");
+    return code;
+}
+
+CodePtr parse_trellis(const Json& entry, const Parameters& /*parameters*/, const SpecFault& fail) {
+    const auto bits = static_cast<int>(integer(entry, "bits", 1, 4, fail));
+    const auto dim = static_cast<int>(integer(entry, "dim", 16, 4096, fail));
+    return with_constants(std::make_shared<TrellisCode>(dim, bits, 1), entry,
+                          {"multiplier", "gain"}, fail);
+}
+
+CodePtr parse_e8p(const Json& entry, const Parameters& /*parameters*/, const SpecFault& fail) {
+    const std::vector<int> bits = stage_bits_in(entry, fail);
+    const auto& choices = E8pCode::stage_choices();
+    if (std::find(choices.begin(), choices.end(), bits) == choices.end())
+        fail("E8P has no such stages");
+    return with_constants(std::make_shared<E8pCode>(bits, 1), entry, {"dim", "gains"}, fail);
+}
+
+CodePtr parse_residual(const Json& entry, const Parameters& parameters, const SpecFault& fail) {
+    const auto dim = static_cast<int>(integer(entry, "dim", 1, 64, fail));
+    const std::vector<int> bits = stage_bits_in(entry, fail);
+    Index words = 0;
+    for (const int b : bits) words += Index{1} << b;
+    const std::vector<float> values = parameters(words * dim);
+    std::vector<Matrix> codebooks;
+    const float* at = values.data();
+    for (const int b : bits) {
+        codebooks.emplace_back(Eigen::Map<const Matrix>(at, Index{1} << b, dim));
+        at += codebooks.back().size();
+    }
+    return std::make_shared<ResidualCode>(std::move(codebooks), 1);
+}
+
+struct Family {
+    const char* name;
+    CodePtr (*parse)(const Json&, const Parameters&, const SpecFault&);
+};
+constexpr Family families[] = {
+    {"residual", parse_residual}, {"trellis", parse_trellis}, {"e8p", parse_e8p}};
+
+const Family* find_family(const std::string& name) {
+    const auto* const found = std::find_if(std::begin(families), std::end(families),
+                                           [&](const Family& f) { return f.name == name; });
+    return found == std::end(families) ? nullptr : found;
+}
+
+}  // namespace
+
+bool has_codebooks(const CodeSettings& code) {
+    return code.kind == CodeKind::residual;
+}
+
+CodePtr untrained_code(const Settings& s, bool outliers) {
+    VQ_ASSERT(s.code.kind != CodeKind::trellis);
+    if (s.code.kind == CodeKind::e8p) return std::make_shared<E8pCode>(s.code.stage_bits, s.beam);
+    const Index dim = outliers ? s.code.outlier_dim : s.code.dim;
+    std::vector<Matrix> codebooks;
+    for (const int b : outliers ? std::vector<int>{s.code.outlier_bits} : s.code.stage_bits)
+        codebooks.emplace_back(Matrix::Zero(Index{1} << b, dim));
+    return std::make_shared<ResidualCode>(std::move(codebooks), s.beam, s.revisions);
+}
+
+std::vector<std::vector<int>> stages_of(const Settings& s, int bits) {
+    std::vector<std::vector<int>> all;
+    if (s.code.kind == CodeKind::e8p)
+        all = E8pCode::stage_choices();
+    else if (s.code.scope == CodebookScope::universal && s.code.dim == 1)
+        for (const int b : scalar_grid_bits(s.code.grid)) all.push_back({b});
+    else if (s.code.scope == CodebookScope::universal)
+        all = universal_stages(s.code.dim);
+    else
+        all = {split_bits(bits, s.code.most_stage_bits)};
+    std::erase_if(all, [&](const std::vector<int>& stages) {
+        return std::accumulate(stages.begin(), stages.end(), 0) != bits;
+    });
+    return all;
+}
+
+std::pair<std::string, CodePtr> universal_choice(const Settings& s) {
+    if (s.code.dim == 1 && s.code.stage_bits.size() == 1) {
+        const int bits = s.code.stage_bits.front();
+        return {"universal." + scalar_grid_name(s.code.grid, bits), scalar_grid(s.code.grid, bits)};
+    }
+    const auto code = universal_code(s.code.dim, s.code.stage_bits, s.beam);
+    return {"universal." + universal_name(s.code.dim, s.code.stage_bits),
+            std::make_shared<ResidualCode>(code->codebooks(), s.beam, s.revisions)};
+}
+
+double codebook_bits(const Settings& s) {
+    double bits = 0;
+    if (!has_codebooks(s.code)) return bits;
+    for (const int b : s.code.stage_bits) bits += 16.0 * s.code.dim * static_cast<double>(1 << b);
+    if (s.code.outliers > 0)
+        bits += 16.0 * s.code.outlier_dim * static_cast<double>(1 << s.code.outlier_bits);
+    return bits;
+}
+
+bool known_family(const std::string& family) {
+    return find_family(family) != nullptr;
+}
+
+CodePtr parse_code(const std::string& family, const Json& entry, const Parameters& parameters,
+                   const SpecFault& fail) {
+    const Family* found = find_family(family);
+    if (found == nullptr) fail("unknown code");
+    return found->parse(entry, parameters, fail);
+}
+
+}  // namespace vq

@@ -1,0 +1,43 @@
+// Code specs: the one place that knows every code family by name: which of them a run's settings
+// ask for, what one code of it costs, and how a stored description becomes a code again.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "codebooks/code.h"
+#include "vq/settings.h"
+
+namespace vq {
+
+/// Whether the family has codebooks that are trained, and therefore stored and refitted.
+bool has_codebooks(const CodeSettings& code);
+
+/// The code that `settings` ask for, for all columns or ([1]) outlier columns; one with codebooks
+/// still has to be trained. Not for a trellis, which has one code a rate.
+CodePtr untrained_code(const Settings& settings, bool outliers);
+
+/// The ways in which b bits may be cut into stages, best first; none: the family has no code of so
+/// many bits a vector.
+std::vector<std::vector<int>> stages_of(const Settings& settings, int bits);
+
+/// The universal codebook (or fixed grid) that `settings` ask for, and its name in a store. Throws
+/// Error when there is none.
+std::pair<std::string, CodePtr> universal_choice(const Settings& settings);
+
+/// Bits of the codebooks that `settings` ask for, once.
+double codebook_bits(const Settings& settings);
+
+/// Rebuilds a code from its description: `family` is what describe() calls "code", `entry` holds
+/// the rest, parameters(count) gives that many finite parameters. fail(what) throws; any fault in
+/// the description ends there (or in an exception of the JSON library).
+using SpecFault = std::function<void(const std::string& what)>;
+CodePtr parse_code(const std::string& family, const Json& entry,
+                   const std::function<std::vector<float>(Index count)>& parameters,
+                   const SpecFault& fail);
+bool known_family(const std::string& family);
+
+}  // namespace vq
