@@ -1,0 +1,52 @@
+// The inner loops of decoding, one table an instruction set, picked when a file is opened. The
+// scalar table is the reference: all others give the same bits, except the dot products of floats,
+// whose sums run over 32 or 64 lanes.
+#pragma once
+
+#include "decode/packed_file.h"
+
+namespace vq::decode {
+
+/// Columns that share one scale of the int8 activations.
+inline constexpr Index activation_group = 128;
+
+/// Activations of one segment as int8, a scale a group of activation_group columns.
+struct ByteActivations {
+    /// size (ceil(cols / 2)): the bytes (q_j, q_j, q_{j+1}, q_{j+1}) of a pair of columns, q_j in
+    /// the lowest byte.
+    const std::uint32_t* pairs;
+    const float* scales;       ///< size (groups): x = scale * q
+    const std::int32_t* sums;  ///< size (groups): sum of q
+};
+
+/// Tables of a lookup-table code for one activation vector.
+struct LutTables {
+    std::uint8_t* bytes;  ///< [group][stage][2^stage_bits]: dot product / scale + 128, rounded
+    float* scales;        ///< [block]: value of one step of a table of the block
+};
+
+struct Kernels {
+    const char* name;
+    /// Tables of block `block` of a lut segment; x: the segment's activations, size (cols).
+    void (*lut_tables)(const Segment& s, const float* x, Index block, const LutTables& tables);
+    /// y[r] += sum of the tables at the codes, for `count` tiles from `tile` on; y: size (64
+    /// count).
+    void (*lut_rows)(const Segment& s, Index padded_rows, const LutTables& tables, Index tile,
+                     Index count, float* y);
+    /// y[r] += sum_j (four bytes of state (r, j) - 510) x_j for the rows of one tile; y: size (T).
+    void (*trellis_rows)(const Segment& s, const ByteActivations& x, Index tile, float* y);
+    /// Sum of a[i] b[i].
+    float (*dot)(const float* a, const float* b, Index n);
+    float (*dot_half)(const Half* a, const float* b, Index n);
+    float (*dot_bf16)(const BFloat16* a, const float* b, Index n);
+};
+
+extern const Kernels kernels_scalar;
+extern const Kernels kernels_avx2;
+extern const Kernels kernels_avx512vnni;
+
+/// The best table of the processor, or the one that VQ_ISA asks for (avx512 means VBMI and VNNI
+/// here; a processor without them gets avx2). Throws Error as active_isa().
+const Kernels& active_kernels();
+
+}  // namespace vq::decode
