@@ -69,6 +69,8 @@ private:
 class PackedBuffer {
 public:
     PackedSink sink();
+    /// Makes room for a file of `bytes`.
+    void reserve(std::size_t bytes) { lines_.reserve(bytes / decode::section_align + 1); }
     const void* data() const { return lines_.data(); }
     std::uint8_t* bytes() { return lines_.empty() ? nullptr : lines_[0].bytes; }
     std::size_t size() const { return size_; }

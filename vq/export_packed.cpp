@@ -244,13 +244,10 @@ private:
 
 }  // namespace
 
-PackedExport export_packed(const std::string& store, const std::string& path, bool half_matrices,
+PackedExport export_packed(const std::string& store, const PackedSink& sink, bool half_matrices,
                            const Progress& progress) {
     const StoreReader reader(store);
-    PackedOutput output(path);
-    PackedWriter writer([&](std::uint64_t offset, const void* data, std::size_t bytes) {
-        output.write(offset, data, bytes);
-    });
+    PackedWriter writer(sink);
     writer.add_blob("config.json", reader.meta().config_json);
     for (const auto& [name, content] : reader.meta().tokenizer) writer.add_blob(name, content);
     Exporter exporter(reader, writer, half_matrices);
@@ -262,6 +259,18 @@ PackedExport export_packed(const std::string& store, const std::string& path, bo
         exporter.add(name, done);
     }
     done.bytes = static_cast<std::int64_t>(writer.finish());
+    return done;
+}
+
+PackedExport export_packed(const std::string& store, const std::string& path, bool half_matrices,
+                           const Progress& progress) {
+    PackedOutput output(path);
+    const PackedExport done = export_packed(
+        store,
+        [&](std::uint64_t offset, const void* data, std::size_t bytes) {
+            output.write(offset, data, bytes);
+        },
+        half_matrices, progress);
     output.commit();
     return done;
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/progress.h"
+#include "io/packed_writer.h"
 
 namespace vq {
 
@@ -19,6 +20,9 @@ struct PackedExport {
 /// but fp32 matrices become fp16 where `half_matrices` is set. Throws Error when a tensor of the
 /// store cannot be packed.
 PackedExport export_packed(const std::string& store, const std::string& path, bool half_matrices,
+                           const Progress& progress);
+/// The same into `sink`.
+PackedExport export_packed(const std::string& store, const PackedSink& sink, bool half_matrices,
                            const Progress& progress);
 
 }  // namespace vq
