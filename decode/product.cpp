@@ -150,6 +150,23 @@ void coded_product(const Task& task, Mode mode, const float* x, float* y) {
     std::copy_n(task.b.y, t.rows, y);
 }
 
+/// The whole of a tensor with rotated outputs: rows first, then columns, several at a time.
+void restore_all(const Tensor& t, float* out, float* columns, float* coded, float* other) {
+    for (Index r = 0; r < t.rows; ++r) {
+        decode_coded_row(t, r, coded);
+        std::copy_n(coded, t.cols, out + r * t.cols);
+        restore_row(t, out + r * t.cols, other);
+    }
+    for (Index c = 0; c < t.cols; c += restored_at_a_time) {
+        const Index n = std::min(restored_at_a_time, t.cols - c);
+        for (Index r = 0; r < t.rows; ++r)
+            for (Index k = 0; k < n; ++k) columns[k * t.rows + r] = out[r * t.cols + c + k];
+        for (Index k = 0; k < n; ++k) transform_outputs(t, columns + k * t.rows, other);
+        for (Index r = 0; r < t.rows; ++r)
+            for (Index k = 0; k < n; ++k) out[r * t.cols + c + k] = columns[k * t.rows + r];
+    }
+}
+
 void dense_product(const Task& task, const float* x, float* y) {
     const Tensor& t = task.t;
     run(task.threads, ceil_div(t.rows, rows_a_task), [&](Index i) {
@@ -211,6 +228,10 @@ void dequantize_rows(const Tensor& t, Index row, Index count, float* out, void* 
             std::copy_n(coded, t.cols, out + i * t.cols);
             restore_row(t, out + i * t.cols, other);
         }
+        return;
+    }
+    if (row == 0 && count == t.rows) {
+        restore_all(t, out, arena.take<float>(restored_at_a_time * t.rows), coded, other);
         return;
     }
     // Row i of U^T W' is sum_k u_k W'_k with u = U e_i.
