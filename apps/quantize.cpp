@@ -23,7 +23,7 @@ constexpr double default_bits = 2.3;
 struct Options {
     std::string model;
     std::string output;
-    std::string method = "rvq";
+    std::string method = "best";
     std::optional<double> bits;
     Calibration calibration;
     std::string hessians = "quantized";
@@ -274,8 +274,8 @@ std::string help_footer() {
         "Methods:\n";
     for (const PresetInfo& preset : presets())
         text += fmt::format("  {:<8} {} ({})\n", preset.name, preset.summary, preset.paper);
-    text += "\nSettings for --set, with their values in rvq:\n";
-    for (const SettingInfo& setting : describe_settings(preset_settings("rvq")))
+    text += "\nSettings for --set, with their values in best:\n";
+    for (const SettingInfo& setting : describe_settings(preset_settings("best")))
         text += fmt::format("  {:<24} {:<10} {}\n", setting.name, setting.value, setting.help);
     return text;
 }
@@ -283,7 +283,7 @@ std::string help_footer() {
 /// Settings are checked while the command line is read: a bad one is bad usage.
 std::string check_assignment(const std::string& assignment) {
     try {
-        Settings scratch = preset_settings("rvq");
+        Settings scratch = preset_settings("best");
         set_setting(scratch, assignment);
         return {};
     } catch (const Error& error) {

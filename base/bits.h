@@ -55,4 +55,38 @@ inline std::vector<std::uint64_t> unpack_bits(std::span<const std::uint8_t> byte
     return out;
 }
 
+/// Packs `count` codes of `width` bits each, any width, held in (width + 63) / 64 words each.
+inline std::vector<std::uint8_t> pack_codes(std::span<const std::uint64_t> words,
+                                            std::int64_t count, int width) {
+    if (width <= 64) return pack_bits(words, width);
+    const int each = (width + 63) / 64;
+    VQ_ASSERT(static_cast<std::int64_t>(words.size()) == count * each);
+    if (width % 64 == 0) return pack_bits(words, 64);
+    std::vector<std::uint8_t> out(static_cast<std::size_t>(packed_bytes(count, width)));
+    for (std::int64_t i = 0; i < count; ++i)
+        for (int b = 0; b < width; ++b) {
+            const std::uint64_t bit = words[i * each + b / 64] >> (b % 64) & 1;
+            const std::int64_t at = i * width + b;
+            out[at / 8] = static_cast<std::uint8_t>(out[at / 8] | bit << (at % 8));
+        }
+    return out;
+}
+
+/// The inverse of pack_codes.
+inline std::vector<std::uint64_t> unpack_codes(std::span<const std::uint8_t> bytes,
+                                               std::int64_t count, int width) {
+    if (width <= 64) return unpack_bits(bytes, count, width);
+    const int each = (width + 63) / 64;
+    if (width % 64 == 0) return unpack_bits(bytes, count * each, 64);
+    VQ_ASSERT(static_cast<std::int64_t>(bytes.size()) >= packed_bytes(count, width));
+    std::vector<std::uint64_t> out(static_cast<std::size_t>(count * each));
+    for (std::int64_t i = 0; i < count; ++i)
+        for (int b = 0; b < width; ++b) {
+            const std::int64_t at = i * width + b;
+            out[i * each + b / 64] |= static_cast<std::uint64_t>(bytes[at / 8] >> (at % 8) & 1)
+                                      << (b % 64);
+        }
+    return out;
+}
+
 }  // namespace vq

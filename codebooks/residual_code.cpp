@@ -224,7 +224,8 @@ void ResidualCode::decode_with(const std::vector<float>& p, const std::uint64_t*
     }
 }
 
-void ResidualCode::add_adjoint(std::uint64_t code, const float* g, double* grad) const {
+void ResidualCode::add_adjoint(const std::uint64_t* first, const float* g, double* grad) const {
+    std::uint64_t code = *first;
     Index offset = 0;
     for (std::size_t m = 0; m < codebooks_.size(); ++m) {
         const auto c = static_cast<Index>(code & ((1ull << stage_bits_[m]) - 1));
@@ -293,8 +294,8 @@ std::shared_ptr<const ResidualCode> train_residual(const float* x, Index n, Inde
 std::vector<int> split_bits(int bits, int most) {
     VQ_ASSERT(bits >= 1 && most >= 1);
     const int stages = (bits + most - 1) / most;
-    std::vector<int> out;
-    for (int m = 0; m < stages; ++m) out.push_back(bits / stages + (m < bits % stages ? 1 : 0));
+    std::vector<int> out(static_cast<std::size_t>(stages));
+    for (int m = 0; m < stages; ++m) out[m] = bits / stages + (m < bits % stages ? 1 : 0);
     return out;
 }
 

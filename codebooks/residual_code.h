@@ -24,11 +24,13 @@ public:
     void encode(const float* x, Index n, const float* metric, std::uint64_t* codes,
                 float* xhat) const override;
     void decode(const std::uint64_t* codes, Index n, float* xhat) const override;
-    bool valid(std::uint64_t code) const override { return bits_ == 64 || (code >> bits_) == 0; }
+    bool valid(const std::uint64_t* code) const override {
+        return bits_ == 64 || (*code >> bits_) == 0;
+    }
     std::vector<float> parameters() const override;
     void decode_with(const std::vector<float>& p, const std::uint64_t* codes, Index n,
                      float* xhat) const override;
-    void add_adjoint(std::uint64_t code, const float* g, double* grad) const override;
+    void add_adjoint(const std::uint64_t* first, const float* g, double* grad) const override;
     std::shared_ptr<const Code> with_parameters(const std::vector<float>& p) const override;
     Json describe() const override;
 

@@ -30,7 +30,7 @@ CodedTensor::CodedTensor(Index rows, Index cols, Along along, ScaleLayout layout
         const Index d = s.code->dim();
         at += s.cols;
         VQ_ASSERT(along == Along::inputs ? s.cols % d == 0 : rows % d == 0);
-        s.codes.assign(static_cast<std::size_t>(rows * s.cols / d), 0);
+        s.codes.assign(static_cast<std::size_t>(rows * s.cols / d * s.code->words()), 0);
     }
     VQ_ASSERT(at == cols);
 }
@@ -86,8 +86,9 @@ Index CodedTensor::row_unit() const {
 
 Index CodedTensor::code_index(const Segment& s, Index row, Index col) const {
     const Index d = s.code->dim();
-    if (along_ == Along::inputs) return row * (s.cols / d) + (col - s.col0) / d;
-    return row / d * s.cols + (col - s.col0);
+    const Index vector = along_ == Along::inputs ? row * (s.cols / d) + (col - s.col0) / d
+                                                 : row / d * s.cols + (col - s.col0);
+    return vector * s.code->words();
 }
 
 void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_n,
@@ -96,14 +97,22 @@ void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_
     Segment& s = segment_of(col0);
     const Code& code = *s.code;
     const Index d = code.dim();
+    const Index words = code.words();
     VQ_ASSERT(col0 + cols_n <= s.col0 + s.cols);
+    const auto search = [&](const float* x, Index n, const float* local, std::uint64_t* found,
+                            float* xhat) {
+        if (codes != nullptr)
+            code.improve(x, n, local, found, xhat);
+        else
+            code.encode(x, n, local, found, xhat);
+    };
     if (along_ == Along::inputs) {
         VQ_ASSERT(cols_n % d == 0);
         const Index groups = cols_n / d;
         std::vector<float> x(static_cast<std::size_t>(rows_n * d));
         std::vector<float> xhat(x.size());
         std::vector<float> local(static_cast<std::size_t>(d * d));
-        std::vector<std::uint64_t> found(static_cast<std::size_t>(rows_n));
+        std::vector<std::uint64_t> found(static_cast<std::size_t>(rows_n * words));
         for (Index g = 0; g < groups; ++g) {
             const Index c = g * d;
             for (Index i = 0; i < rows_n; ++i) {
@@ -114,15 +123,16 @@ void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_
                 for (Index a = 0; a < d; ++a)
                     for (Index b = 0; b < d; ++b)
                         local[a * d + b] = metric[(c + a) * cols_n + c + b];
-            code.encode(x.data(), rows_n, metric != nullptr && d > 1 ? local.data() : nullptr,
-                        found.data(), xhat.data());
+            for (Index i = 0; codes != nullptr && i < rows_n; ++i)
+                std::copy_n(&s.codes[code_index(s, row0 + i, col0 + c)], words, &found[i * words]);
+            search(x.data(), rows_n, metric != nullptr && d > 1 ? local.data() : nullptr,
+                   found.data(), xhat.data());
             for (Index i = 0; i < rows_n; ++i) {
                 const float si = scale(row0 + i, col0 + c);
                 for (Index j = 0; j < d; ++j) what[i * cols_n + c + j] = xhat[i * d + j] * si;
-                if (codes != nullptr)
-                    codes[i * groups + g] = found[i];
-                else
-                    s.codes[code_index(s, row0 + i, col0 + c)] = found[i];
+                std::copy_n(&found[i * words], words,
+                            codes != nullptr ? codes + (i * groups + g) * words
+                                             : &s.codes[code_index(s, row0 + i, col0 + c)]);
             }
         }
         return;
@@ -131,25 +141,28 @@ void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_
     const Index vectors = rows_n / d;
     std::vector<float> x(static_cast<std::size_t>(rows_n * cols_n));
     std::vector<float> xhat(x.size());
-    std::vector<std::uint64_t> found(static_cast<std::size_t>(vectors * cols_n));
+    std::vector<std::uint64_t> found(static_cast<std::size_t>(vectors * cols_n * words));
     // Vector (q, c): rows q*d .. q*d+d-1 of column c. H is constant inside it: plain L2 is exact.
     for (Index q = 0; q < vectors; ++q)
         for (Index c = 0; c < cols_n; ++c)
             for (Index j = 0; j < d; ++j)
                 x[(q * cols_n + c) * d + j] =
                     target[(q * d + j) * cols_n + c] / scale(row0 + q * d + j, col0 + c);
-    code.encode(x.data(), vectors * cols_n, nullptr, found.data(), xhat.data());
+    for (Index q = 0; codes != nullptr && q < vectors; ++q)
+        std::copy_n(&s.codes[code_index(s, row0 + q * d, col0)], cols_n * words,
+                    &found[q * cols_n * words]);
+    search(x.data(), vectors * cols_n, nullptr, found.data(), xhat.data());
     for (Index q = 0; q < vectors; ++q)
         for (Index c = 0; c < cols_n; ++c) {
             const Index v = q * cols_n + c;
             for (Index j = 0; j < d; ++j)
                 what[(q * d + j) * cols_n + c] =
                     xhat[v * d + j] * scale(row0 + q * d + j, col0 + c);
-            if (codes != nullptr)
-                codes[v] = found[v];
-            else
-                s.codes[code_index(s, row0 + q * d, col0 + c)] = found[v];
         }
+    for (Index q = 0; q < vectors; ++q)
+        std::copy_n(&found[q * cols_n * words], cols_n * words,
+                    codes != nullptr ? codes + q * cols_n * words
+                                     : &s.codes[code_index(s, row0 + q * d, col0)]);
 }
 
 template <class DecodeVectors>
@@ -163,7 +176,8 @@ Matrix CodedTensor::assemble(const DecodeVectors& decode_vectors) const {
         parallel_for((units + 15) / 16, [&](Index chunk) {
             std::vector<float> xhat(static_cast<std::size_t>(per_unit * d));
             for (Index u = chunk * 16; u < std::min(units, chunk * 16 + 16); ++u) {
-                decode_vectors(s, parameter0, s.codes.data() + u * per_unit, per_unit, xhat.data());
+                decode_vectors(s, parameter0, s.codes.data() + u * per_unit * s.code->words(),
+                               per_unit, xhat.data());
                 if (along_ == Along::inputs) {
                     for (Index j = 0; j < s.cols; ++j)
                         out(u, s.col0 + j) = xhat[j] * scale(u, s.col0 + j);
@@ -227,7 +241,8 @@ std::vector<double> CodedTensor::adjoint(const Matrix& g) const {
                         const Index col = s.col0 + (along_ == Along::inputs ? v * d + j : v);
                         gv[j] = g(row, col) * scale(row, col);
                     }
-                    s.code->add_adjoint(s.codes[u * per_unit + v], gv.data(), sum.data());
+                    s.code->add_adjoint(&s.codes[(u * per_unit + v) * s.code->words()], gv.data(),
+                                        sum.data());
                 }
         });
         const std::size_t base = total.size();

@@ -32,7 +32,7 @@ struct Segment {
     CodePtr code;
     std::string
         shared;  ///< name of the codebook when several tensors share it; empty: the tensor's
-    std::vector<std::uint64_t> codes;  ///< vector (i, g) at i * groups + g, see groups()
+    std::vector<std::uint64_t> codes;  ///< code->words() each, in the order of code_index()
 };
 
 class CodedTensor {
@@ -67,10 +67,11 @@ public:
     /// Encodes target (rows_n, cols_n) at (row0, col0), a block within one segment, under the
     /// metric (metric_n, metric_n; null = identity), of which vectors along inputs use their
     /// diagonal block; writes what (rows_n, cols_n) and, if `codes` is null, the codes of this
-    /// tensor; else codes go there, in the order of vectors (row, then group).
+    /// tensor. Else the search starts from this tensor's codes (Code::improve), they stay, and what
+    /// was found goes to `codes`, in the order of vectors (row, then group).
     void encode_block(Index row0, Index rows_n, Index col0, Index cols_n, const float* target,
                       const float* metric, float* what, std::uint64_t* codes);
-    /// Position in segment_of(col).codes of the vector that starts at (row, col).
+    /// Position in segment_of(col).codes, in words, of the vector that starts at (row, col).
     Index code_index(const Segment& s, Index row, Index col) const;
 
     /// The whole matrix, size (rows, cols).

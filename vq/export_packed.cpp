@@ -22,7 +22,6 @@ namespace vq {
 
 namespace {
 
-using decode::CodeKind;
 using decode::ScaleKind;
 using decode::TensorKind;
 
@@ -132,14 +131,19 @@ private:
             t.scales.resize(static_cast<std::size_t>(t.padded_rows), 0.0F);
         transform(stored, t);
         std::size_t i = 0;
-        for (const Json& entry : spec.at("segments"))
-            t.segments.push_back(segment(stored, entry, i++, t.padded_rows));
+        const bool trellis = spec.at("code").get<std::string>() == "trellis";
+        for (const Json& entry : spec.at("segments")) {
+            t.segments.push_back(trellis ? trellis_segment(stored, entry, i)
+                                         : segment(stored, entry, i, t.padded_rows));
+            ++i;
+        }
         return t;
     }
 
     /// All segments have stages for which there is a lookup kernel.
     bool suits_lut(const Json& spec, ScaleKind scale) const {
         if (along_outputs_ || scale == ScaleKind::group) return false;
+        if (spec.at("code").get<std::string>() != "residual") return false;
         for (const Json& entry : spec.at("segments")) {
             const auto dim = entry.at("dim").get<int>();
             if (dim % 2 != 0 || dim > 16) return false;
@@ -176,6 +180,32 @@ private:
         }
     }
 
+    PackedSegment trellis_segment(const StoredTensor& stored, const Json& entry,
+                                  std::size_t i) const {
+        const auto tile_rows = entry.at("dim").get<Index>();
+        const auto bits = entry.at("bits").get<int>();
+        if (tile_rows % decode::trellis_chunk != 0)
+            throw Error("a trellis of " + std::to_string(tile_rows) + " rows a tile", stored.name,
+                        "the kernels work on multiples of 32: quantize again with such tiles");
+        const auto cols = entry.at("cols").get<Index>();
+        PackedSegment s;
+        s.record.cols = static_cast<std::uint64_t>(cols);
+        s.record.code = decode::CodeKind::trellis;
+        s.record.trellis_value = decode::TrellisValue::byte_sum;
+        s.record.trellis_bits = static_cast<std::uint32_t>(bits);
+        s.record.tile_rows = static_cast<std::uint32_t>(tile_rows);
+        s.record.multiplier[0] = entry.at("multiplier").get<std::uint32_t>();
+        s.record.gain = entry.at("gain").get<float>();
+        // A tile's code is tile_rows * bits bits, whole bytes: the array is the streams.
+        s.codes =
+            trellis_layout(stored.arrays.at(codes_name(i)).bytes, rows_, cols, tile_rows, bits);
+        return s;
+    }
+
+    static std::string codes_name(std::size_t segment) {
+        return segment == 0 ? "codes" : "codes_" + std::to_string(segment);
+    }
+
     PackedSegment segment(const StoredTensor& stored, const Json& entry, std::size_t i,
                           Index padded_rows) {
         PackedSegment s;
@@ -185,7 +215,7 @@ private:
         if (static_cast<int>(stages.size()) > decode::most_stages)
             throw Error("a code of more than 8 stages", stored.name, "use fewer stages");
         s.record.cols = static_cast<std::uint64_t>(cols);
-        s.record.code = lut_ ? CodeKind::lut : CodeKind::table;
+        s.record.code = lut_ ? decode::CodeKind::lut : decode::CodeKind::table;
         s.record.along_outputs = along_outputs_ ? 1 : 0;
         s.record.dim = static_cast<std::uint32_t>(dim);
         s.record.stages = static_cast<std::uint32_t>(stages.size());
@@ -196,9 +226,8 @@ private:
         }
         const int bits = std::accumulate(stages.begin(), stages.end(), 0);
         const Index count = rows_ * cols / dim;
-        const std::string suffix = i == 0 ? "" : "_" + std::to_string(i);
         std::vector<std::uint64_t> codes =
-            unpack_bits(stored.arrays.at("codes" + suffix).bytes, count, bits);
+            unpack_bits(stored.arrays.at(codes_name(i)).bytes, count, bits);
         if (!lut_ && bits > 57)
             throw Error("a code of " + std::to_string(bits) + " bits", stored.name,
                         "packed files take up to 57 where there is no lookup kernel");

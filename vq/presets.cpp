@@ -45,10 +45,30 @@ double bits_with(const Settings& s, const LayerShapes& shapes, CodebookScope sco
     return bits;
 }
 
+/// The highest rate, in steps of 1/1024 (whole bits without water-filling), at which a trellis
+/// meets the budget.
+void fit_rate(Settings& s, const LayerShapes& shapes, double budget) {
+    if (s.code.rate > 0) return;
+    const double n = weights_in(shapes);
+    double least = 0;
+    for (int step = 4096; step >= 1024; step -= s.code.waterfill ? 1 : 1024) {
+        s.code.rate = step / 1024.0;
+        least = plan_scope(s, shapes).bits / n;
+        if (least <= budget) return;
+    }
+    throw Error("the budget is too small for this method", fmt::format("--bits {}", budget),
+                fmt::format("the least it can do here is {:.3f} bits a weight", least));
+}
+
 }  // namespace
 
 const std::vector<PresetInfo>& presets() {
     static const std::vector<PresetInfo> all = {
+        {"best", "QTIP 2406.11235, QuIP# 2402.04396",
+         "Hadamard on both sides, bitshift trellis along output rows, feedback column by column, "
+         "bits by column, sweeps; the default"},
+        {"qtip", "QTIP 2406.11235",
+         "Hadamard on both sides, bitshift trellis of a whole number of bits, feedback, no sweeps"},
         {"rvq", "QuIP# 2402.04396, AQLM 2401.06118",
          "Hadamard on both sides, residual VQ of 8 weights with universal codebooks, LDLQ, refits"},
         {"vptq", "VPTQ 2409.17066",
@@ -64,6 +84,19 @@ const std::vector<PresetInfo>& presets() {
 Settings preset_settings(const std::string& name) {
     Settings s;
     s.method = name;
+    if (name == "best" || name == "qtip") {
+        s.transform.hadamard = TransformSettings::Hadamard::both;
+        s.code.kind = CodeKind::trellis;
+        s.code.along = Along::outputs;
+        s.scale.scope = ScaleLayout::Scope::row;
+        s.refine.rounds = 2;
+        if (name == "qtip") {
+            s.code.waterfill = false;
+            s.scale.scope = ScaleLayout::Scope::tensor;
+            s.refine.rounds = 0;
+        }
+        return s;
+    }
     if (name == "rvq") {
         s.transform.hadamard = TransformSettings::Hadamard::both;
         s.scale.scope = ScaleLayout::Scope::row;
@@ -119,6 +152,10 @@ ScopePlan plan_scope(const Settings& s, const LayerShapes& shapes) {
 }
 
 void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
+    if (s.code.kind == CodeKind::trellis) {
+        fit_rate(s, shapes, budget);
+        return;
+    }
     if (!s.code.stage_bits.empty()) return;
     if (s.code.scope == CodebookScope::universal && universal_stages(s.code.dim).empty())
         throw Error("no universal codebook for vectors of this length",

@@ -9,6 +9,9 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "codebooks/residual_code.h"
+#include "lattice/trellis_code.h"
+#include "lattice/trellis_function.h"
+#include "vq/column_rates.h"
 
 namespace vq {
 
@@ -22,8 +25,10 @@ Index round_up(Index n, Index unit) {
     return (n + unit - 1) / unit * unit;
 }
 
-Index row_unit(const Settings& s) {
+/// Rows that a code spans in a tensor of `rows` rows.
+Index row_unit(const Settings& s, Index rows) {
     if (s.code.along == Along::inputs) return 1;
+    if (s.code.kind == CodeKind::trellis) return trellis_tile_rows(rows);
     return s.code.outliers > 0 ? std::lcm<Index>(s.code.dim, s.code.outlier_dim) : s.code.dim;
 }
 
@@ -124,7 +129,7 @@ void train_codes(const Matrix& x, const VectorD& h_diagonal, const Settings& s, 
                  CodedTensor& tensor) {
     for (std::size_t i = 0; i < tensor.segments().size(); ++i) {
         Segment& segment = tensor.segments()[i];
-        if (!segment.shared.empty()) continue;
+        if (!segment.shared.empty() || segment.code->parameters().empty()) continue;
         const bool outliers = tensor.segments().size() == 2 && i == 0;
         const Index d = segment.code->dim();
         Matrix vectors;
@@ -144,8 +149,29 @@ CodePtr untrained(int dim, const std::vector<int>& stage_bits, int beam) {
     return std::make_shared<ResidualCode>(std::move(codebooks), beam);
 }
 
-CodedTensor make_tensor(const Matrix& w, const Settings& s, const SharedCodes& shared,
-                        Index unpadded_cols) {
+/// One segment a rate, as the columns' share of the loss wants it.
+std::vector<Segment> trellis_segments(const Settings& s, int tile_rows, const BlockLDL& ldl) {
+    VectorD d(static_cast<Index>(ldl.metrics.size()));
+    for (Index k = 0; k < d.size(); ++k) d(k) = ldl.metrics[k](0, 0);
+    std::vector<double> distortion;
+    for (int bits = 1; bits <= 4; ++bits) distortion.push_back(trellis_distortion(bits));
+    RateRange range;
+    if (!s.code.waterfill)
+        range = {static_cast<int>(std::floor(s.code.rate)),
+                 static_cast<int>(std::ceil(s.code.rate))};
+    std::vector<Segment> segments;
+    Index at = 0;
+    for (const RateRun& run : plan_column_rates(d, s.code.rate, distortion, range)) {
+        segments.push_back(
+            {at, run.cols, std::make_shared<TrellisCode>(tile_rows, run.bits, s.tail), "", {}});
+        at += run.cols;
+    }
+    return segments;
+}
+
+/// Codes of the tensor's own (to be trained) or shared ones, outlier columns first.
+std::vector<Segment> residual_segments(const Matrix& w, const Settings& s,
+                                       const SharedCodes& shared, Index unpadded_cols) {
     const auto code = [&](std::size_t which) -> CodePtr {
         if (!shared.empty()) return shared.at(which).code;
         return untrained(which == 1 ? s.code.outlier_dim : s.code.dim, bits_of(s, which == 1),
@@ -159,6 +185,10 @@ CodedTensor make_tensor(const Matrix& w, const Settings& s, const SharedCodes& s
     if (outliers > 0) segments.push_back({0, outliers, code(1), shared_name(1), {}});
     if (outliers < w.cols())
         segments.push_back({outliers, w.cols() - outliers, code(0), shared_name(0), {}});
+    return segments;
+}
+
+CodedTensor make_tensor(const Matrix& w, const Settings& s, std::vector<Segment> segments) {
     CodedTensor tensor(w.rows(), w.cols(), s.code.along, s.scale, std::move(segments));
     tensor.fit_scales(w, static_cast<float>(s.multiplier));
     return tensor;
@@ -215,7 +245,7 @@ Index outlier_columns(Index n, const Settings& s) {
 TensorShape padded_shape(TensorShape shape, const Settings& s) {
     const Index unit =
         std::lcm(feedback_block(s), s.code.along == Along::inputs ? s.code.dim : Index{1});
-    return {round_up(shape.rows, row_unit(s)), round_up(shape.cols, unit)};
+    return {round_up(shape.rows, row_unit(s, shape.rows)), round_up(shape.cols, unit)};
 }
 
 Matrix sample_vectors(const Matrix& w, const Settings& settings, int dim, Index count,
@@ -229,7 +259,7 @@ Matrix sample_vectors(const Matrix& w, const Settings& settings, int dim, Index 
     const TensorShape padded = padded_shape({w.rows(), w.cols()}, plain);
     Matrix x = Matrix::Zero(padded.rows, padded.cols);
     x.topLeftCorner(w.rows(), w.cols()) = wt;
-    const CodedTensor tensor = make_tensor(x, plain, {}, w.cols());
+    const CodedTensor tensor = make_tensor(x, plain, residual_segments(x, plain, {}, w.cols()));
     Matrix vectors;
     std::vector<float> weights;
     gather_vectors(x, tensor, 0, x.cols(), dim, VectorD::Ones(x.cols()), vectors, weights);
@@ -251,14 +281,18 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
     out.transform = p.transform;
     out.hessian = p.report;
     progress.check();
-    CodedTensor tensor = make_tensor(p.w, s, shared, w.cols());
-    train_codes(p.w, p.h.diagonal(), s, seed, tensor);
-    if (s.scale_search > 0) search_scales(p.w, p.h.diagonal(), s.scale_search, tensor);
-    progress.check();
-
     const BlockLDL ldl = s.order == FeedbackOrder::none
                              ? without_feedback(p.h, feedback_block(s))
                              : factorize_block_ldl(p.h, feedback_block(s), s.order);
+    progress.check();
+    CodedTensor tensor =
+        make_tensor(p.w, s,
+                    s.code.kind == CodeKind::trellis
+                        ? trellis_segments(s, static_cast<int>(row_unit(s, w.rows())), ldl)
+                        : residual_segments(p.w, s, shared, w.cols()));
+    train_codes(p.w, p.h.diagonal(), s, seed, tensor);
+    if (s.scale_search > 0) search_scales(p.w, p.h.diagonal(), s.scale_search, tensor);
+    progress.check();
     const Matrix h = p.h.cast<float>();
     const Index unit = tensor.row_unit();
     const Index panel = round_up(panel_rows, unit);
@@ -274,7 +308,7 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
     };
     Matrix what;
     Matrix targets;
-    const bool own = shared.empty();
+    const bool own = shared.empty() && s.code.kind == CodeKind::residual;
     run_pass(tensor, what, own && s.passes > 1 ? &targets : nullptr);
     double loss = proxy_loss(Matrix(p.w - what), h);
     for (int pass = 1; own && pass < s.passes; ++pass) {

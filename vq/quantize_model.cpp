@@ -53,7 +53,8 @@ public:
 
     /// The codes for block `layer`; empty when tensors have their own. Trains them at first use.
     const SharedCodes& of_layer(Index layer, const Progress& progress) {
-        if (scope_ == CodebookScope::tensor) return current_;
+        if (scope_ == CodebookScope::tensor || settings_.code.kind == CodeKind::trellis)
+            return current_;
         if (!current_.empty() && (scope_ != CodebookScope::layer || layer == trained_))
             return current_;
         current_.clear();

@@ -178,7 +178,8 @@ void sweep_codes(const Matrix& w, const Matrix& h, CodedTensor& tensor, Matrix& 
             const Index super = std::max<Index>(b, super_columns / b * b);
             Matrix x(rows, b);
             Matrix q(rows, b);
-            std::vector<std::uint64_t> codes(static_cast<std::size_t>(rows / tie));
+            const Index words = s.code->words();
+            std::vector<std::uint64_t> codes(static_cast<std::size_t>(rows / tie * words));
             for (Index s0 = s.col0; s0 < s.col0 + s.cols; s0 += super) {
                 const Index s1 = std::min(s.col0 + s.cols, s0 + super);
                 for (Index c = s0; c < s1; c += b) {
@@ -197,8 +198,9 @@ void sweep_codes(const Matrix& w, const Matrix& h, CodedTensor& tensor, Matrix& 
                                 change += static_cast<double>(q(t, j)) *
                                           (static_cast<double>(qh(t, j)) - 2.0 * g(t, c + j));
                         if (!(change < 0)) continue;
-                        tensor.segments()[si].codes[tensor.code_index(s, row0 + r, c)] =
-                            codes[r / tie];
+                        std::copy_n(
+                            &codes[r / tie * words], words,
+                            &tensor.segments()[si].codes[tensor.code_index(s, row0 + r, c)]);
                         delta.block(r, c, tie, b) = q.middleRows(r, tie);
                         what.block(row0 + r, c, tie, b) += q.middleRows(r, tie);
                         for (Index t = r; t < r + tie; ++t)

@@ -126,8 +126,20 @@ const std::vector<Entry>& entries() {
         number(
             "objective.damping", "added to diag(H), in units of its mean", 0, 10,
             [](Settings & s) -> auto& { return s.damping; }),
+        choice<CodeKind>(
+            "code.kind", "residual (k-means VQ and scalar grids too), or a bitshift trellis",
+            {{"residual", CodeKind::residual}, {"trellis", CodeKind::trellis}},
+            [](Settings & s) -> auto& { return s.code.kind; }),
         number(
-            "code.dim", "weights a vector", 1, 64,
+            "code.rate", "trellis: bits a weight on average over a tensor's columns; 0: by --bits",
+            0, 4, [](Settings & s) -> auto& { return s.code.rate; }),
+        choice<bool>(
+            "code.waterfill",
+            "trellis: columns get 1 to 4 bits each by their share of the loss; off: only the whole "
+            "numbers next to code.rate",
+            on_off, [](Settings & s) -> auto& { return s.code.waterfill; }),
+        number(
+            "code.dim", "residual: weights a vector", 1, 64,
             [](Settings & s) -> auto& { return s.code.dim; }),
         stage_bits_entry(),
         number(
@@ -170,6 +182,10 @@ const std::vector<Entry>& entries() {
         choice<bool>(
             "encoder.metric", "compare candidates in the local metric instead of plain L2", on_off,
             [](Settings & s) -> auto& { return s.metric; }),
+        number(
+            "encoder.tail",
+            "trellis: weights on each side of a tile's seam that choose the state it closes with",
+            8, 512, [](Settings & s) -> auto& { return s.tail; }),
         choice<FeedbackOrder>(
             "feedback.order", "none, forward (GPTQ) or backward (LDLQ)",
             {{"none", FeedbackOrder::none},
@@ -233,6 +249,18 @@ const std::vector<Entry>& entries() {
     return all;
 }
 
+template <class Fail>
+void check_trellis(const Settings& s, const Fail& fail) {
+    if (!(s.code.rate >= 1 && s.code.rate <= 4))
+        fail("a trellis has 1 to 4 bits a weight", "code.rate", "set it, or use --bits");
+    if (s.code.along != Along::outputs)
+        fail("a trellis runs along output rows", "code.along", "use code.along=outputs");
+    if (s.block > 1) fail("a trellis takes one column at a time", "feedback.block", "use 0 or 1");
+    if (s.code.outliers > 0) fail("a trellis has no code for outliers", "code.outliers", "use 0");
+    if (s.scale_search > 0)
+        fail("scales are searched row by row, and a trellis spans rows", "scale.search", "use 0");
+}
+
 }  // namespace
 
 std::vector<SettingInfo> describe_settings(const Settings& settings) {
@@ -268,6 +296,10 @@ Json settings_json(const Settings& settings) {
 void check_settings(const Settings& s) {
     const auto fail = [](const std::string& what, const std::string& where,
                          const std::string& todo) { throw Error(what, where, todo); };
+    if (s.code.kind == CodeKind::trellis) {
+        check_trellis(s, fail);
+        return;
+    }
     int bits = 0;
     for (const int b : s.code.stage_bits) bits += b;
     if (bits < 1 || bits > 64)

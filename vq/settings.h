@@ -22,8 +22,14 @@ enum class Objective { full, diagonal, identity };
 /// at most code.overhead bits a weight.
 enum class CodebookScope { automatic, tensor, layer, model, universal };
 
+/// Which family of codes. residual covers k-means VQ (one stage) and scalar grids (dim = 1).
+enum class CodeKind { residual, trellis };
+
 struct CodeSettings {
-    int dim = 8;                  ///< d, weights a vector
+    CodeKind kind = CodeKind::residual;
+    int dim = 8;                  ///< d, weights a vector (residual)
+    double rate = 0;              ///< bits a weight on average (trellis); 0: to be set by --bits
+    bool waterfill = true;        ///< columns get 1-4 bits by their share of the loss (trellis)
     std::vector<int> stage_bits;  ///< bits of each stage; one stage is plain k-means VQ
     Along along = Along::inputs;
     CodebookScope scope = CodebookScope::universal;
@@ -49,6 +55,7 @@ struct Settings {
     double damping = 0.01;  ///< of the mean diagonal of H
     CodeSettings code;
     int beam = 16;
+    int tail = 64;       ///< weights on each side of a trellis's seam that choose its overlap
     bool metric = true;  ///< the encoder compares its candidates in the local metric
     FeedbackOrder order = FeedbackOrder::backward;
     Index block = 0;  ///< columns a feedback block; 0: as wide as the vectors

@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "codebooks/residual_code.h"
+#include "lattice/trellis_code.h"
+#include "vq/column_rates.h"
 
 namespace vq {
 
@@ -25,10 +27,11 @@ const char* scope_name(ScaleLayout::Scope scope) {
     }
 }
 
-Array pack_codes(const Segment& s) {
+Array packed_array(const Segment& s) {
     Array a;
     a.type = ElementType::u8;
-    a.bytes = pack_bits(s.codes, s.code->bits());
+    a.bytes =
+        pack_codes(s.codes, static_cast<Index>(s.codes.size()) / s.code->words(), s.code->bits());
     a.shape = {static_cast<Index>(a.bytes.size())};
     return a;
 }
@@ -49,7 +52,8 @@ public:
                 fail("the dense array has the wrong size");
             return Eigen::Map<const Matrix>(values.data(), rows, cols);
         }
-        if (spec.value("code", "") != "residual") fail("unknown code");
+        const std::string kind = spec.value("code", "");
+        if (kind != "residual" && kind != "trellis") fail("unknown code");
         const Index padded_rows = integer(spec, "padded_rows", rows, rows + 4096);
         const Index padded_cols = integer(spec, "padded_cols", cols, cols + 8192);
         Index weights = 0;
@@ -72,7 +76,7 @@ public:
         Index at = 0;
         for (const Json& entry : spec["segments"]) {
             segments.push_back(
-                segment(entry, segments.size(), along, padded_rows, padded_cols, at));
+                segment(entry, kind, segments.size(), along, padded_rows, padded_cols, at));
             at += segments.back().cols;
         }
         if (at != padded_cols) fail("the segments do not cover the columns");
@@ -120,7 +124,18 @@ private:
         return value;
     }
 
-    CodePtr code(const Json& entry, std::size_t i) const {
+    CodePtr trellis(const Json& entry) const {
+        const auto bits = static_cast<int>(integer(entry, "bits", 1, 4));
+        const auto dim = static_cast<int>(integer(entry, "dim", 16, 4096));
+        const auto code = std::make_shared<TrellisCode>(dim, bits, 1);
+        const Json own = code->describe();
+        for (const char* key : {"multiplier", "gain"})
+            if (!entry.contains(key) || entry[key] != own[key])
+                fail(std::string("a trellis with another ") + key + " than this program knows");
+        return code;
+    }
+
+    CodePtr residual(const Json& entry, std::size_t i) const {
         const auto dim = static_cast<int>(integer(entry, "dim", 1, 64));
         if (!entry.contains("stage_bits") || !entry["stage_bits"].is_array()) fail("no stage_bits");
         std::vector<int> bits;
@@ -149,13 +164,13 @@ private:
         return std::make_shared<ResidualCode>(std::move(codebooks), 1);
     }
 
-    Segment segment(const Json& entry, std::size_t i, Along along, Index rows, Index cols,
-                    Index col0) const {
+    Segment segment(const Json& entry, const std::string& kind, std::size_t i, Along along,
+                    Index rows, Index cols, Index col0) const {
         if (!entry.is_object()) fail("a segment is not an object");
         Segment s;
         s.col0 = col0;
         s.cols = integer(entry, "cols", 1, cols - col0);
-        s.code = code(entry, i);
+        s.code = kind == "trellis" ? trellis(entry) : residual(entry, i);
         const Index d = s.code->dim();
         if ((along == Along::inputs ? s.cols : rows) % d != 0)
             fail("vectors do not fill the tensor");
@@ -164,9 +179,9 @@ private:
         if (codes.type != ElementType::u8 ||
             static_cast<Index>(codes.bytes.size()) != packed_bytes(count, s.code->bits()))
             fail("the array codes" + suffix(i) + " has the wrong length");
-        s.codes = unpack_bits(codes.bytes, count, s.code->bits());
-        for (const std::uint64_t c : s.codes)
-            if (!s.code->valid(c)) fail("a code is out of range");
+        s.codes = unpack_codes(codes.bytes, count, s.code->bits());
+        for (std::size_t c = 0; c < s.codes.size(); c += static_cast<std::size_t>(s.code->words()))
+            if (!s.code->valid(&s.codes[c])) fail("a code is out of range");
         return s;
     }
 
@@ -190,7 +205,7 @@ StoredTensor store_tensor(const std::string& name, const QuantizedLayer& layer,
     out.shape = {layer.rows, layer.cols};
     out.rel_mse = layer.errors.rel_mse;
     out.rel_proxy = layer.errors.rel_proxy;
-    out.spec = {{"code", "residual"},
+    out.spec = {{"code", t.segments().front().code->describe()["code"]},
                 {"method", method},
                 {"padded_rows", t.rows()},
                 {"padded_cols", t.cols()},
@@ -201,12 +216,15 @@ StoredTensor store_tensor(const std::string& name, const QuantizedLayer& layer,
     for (std::size_t i = 0; i < t.segments().size(); ++i) {
         const Segment& s = t.segments()[i];
         const Json code = s.code->describe();
-        segments.push_back({{"cols", s.cols},
-                            {"dim", code["dim"]},
-                            {"stage_bits", code["stage_bits"]},
-                            {"codebook", s.shared}});
-        out.arrays["codes" + suffix(i)] = pack_codes(s);
-        if (s.shared.empty()) out.arrays["codebooks" + suffix(i)] = store_codebook(*s.code);
+        Json entry = {{"cols", s.cols}};
+        for (const auto& [key, value] : code.items())
+            if (key != "code") entry[key] = value;
+        const bool learned = !s.code->parameters().empty();
+        if (learned) entry["codebook"] = s.shared;
+        segments.push_back(std::move(entry));
+        out.arrays["codes" + suffix(i)] = packed_array(s);
+        if (learned && s.shared.empty())
+            out.arrays["codebooks" + suffix(i)] = store_codebook(*s.code);
     }
     out.spec["segments"] = std::move(segments);
     out.spec["transform"] = layer.transform.describe(out.arrays);
@@ -233,6 +251,7 @@ Matrix decode_stored(const StoredTensor& stored, const SharedLookup& shared) {
 
 double codebook_bits(const Settings& s) {
     double bits = 0;
+    if (s.code.kind == CodeKind::trellis) return bits;
     for (const int b : s.code.stage_bits) bits += 16.0 * s.code.dim * static_cast<double>(1 << b);
     if (s.code.outliers > 0)
         bits += 16.0 * s.code.outlier_dim * static_cast<double>(1 << s.code.outlier_bits);
@@ -246,8 +265,11 @@ double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {
         return 8.0 * static_cast<double>(packed_bytes(padded.rows * cols / dim, bits));
     };
     double total = 0;
-    if (outliers > 0) total += code_bits(outliers, s.code.outlier_dim, s.code.outlier_bits);
-    if (padded.cols > outliers)
+    if (s.code.kind == CodeKind::trellis)
+        total += static_cast<double>(padded.rows * column_bits(padded.cols, s.code.rate));
+    else if (outliers > 0)
+        total += code_bits(outliers, s.code.outlier_dim, s.code.outlier_bits);
+    if (s.code.kind == CodeKind::residual && padded.cols > outliers)
         total += code_bits(padded.cols - outliers, s.code.dim,
                            std::accumulate(s.code.stage_bits.begin(), s.code.stage_bits.end(), 0));
     switch (s.scale.scope) {

@@ -121,11 +121,28 @@ TEST_F(Contract, QuantizeJsonHasItsKeysAndCountsItsBytes) {
 
 TEST_F(Contract, DryRunForetellsTheSizeAndWritesNothing) {
     const auto before = listing(folder_->path());
-    const Json plan = json_of({"quantize", model(), "--bits", "2.5", "--dry-run"});
+    const Json plan =
+        json_of({"quantize", model(), "--method", "rvq", "--bits", "2.5", "--dry-run"});
     EXPECT_EQ(listing(folder_->path()), before);
     const Json real = Json::parse(outcome_->out);
     EXPECT_DOUBLE_EQ(plan["bits_per_weight"].get<double>(), real["bits_per_weight"].get<double>());
     EXPECT_EQ(plan["model_bytes"], real["model_bytes"]);
+}
+
+TEST_F(Contract, TheDefaultIsTheTrellisAndMeetsTheSameBudgetBetter) {
+    const std::string best = *folder_ / "best.vq.h5";
+    const std::vector<std::string> arguments = {
+        "quantize",       model(),          "-o",     best,  "--calib", tiny_model + "/calib.txt",
+        "--calib-tokens", "1024",           "--bits", "2.5", "--set",   "encoder.tail=16",
+        "--set",          "refine.rounds=0"};
+    const Json json = json_of(arguments);
+    EXPECT_EQ(json["method"], "best");
+    EXPECT_LE(json["bits_per_weight"].get<double>(), 2.5);
+    EXPECT_GT(json["bits_per_weight"].get<double>(), 2.45);
+    EXPECT_LT(json["rel_proxy"].get<double>(),
+              Json::parse(outcome_->out)["rel_proxy"].get<double>());
+    EXPECT_EQ(run_vq({"verify", best}).code, 0);
+    std::filesystem::remove(best);
 }
 
 TEST_F(Contract, EvalJsonHasItsKeys) {
@@ -232,9 +249,10 @@ TEST_F(Contract, HessianFileGivesTheStoreOfTheOriginalLayers) {
     EXPECT_EQ(collected["groups"], 4);
     EXPECT_EQ(collected["tokens"], 1024);
     const auto proxies = [&](const std::vector<std::string>& hessian_arguments) {
-        Json json = json_of(with({"quantize", model(), "--bits", "2.5", "-o", *folder_ / "h.vq.h5",
-                                  "--set", "refine.rounds=0", "--set", "encoder.beam=2"},
-                                 hessian_arguments));
+        Json json =
+            json_of(with({"quantize", model(), "--bits", "2.5", "-o", *folder_ / "h.vq.h5",
+                          "--method", "rvq", "--set", "refine.rounds=0", "--set", "encoder.beam=2"},
+                         hessian_arguments));
         std::vector<double> values;
         for (const Json& tensor : json["tensors"]) values.push_back(tensor["rel_proxy"]);
         return values;

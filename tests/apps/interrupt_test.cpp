@@ -22,7 +22,7 @@ std::size_t finished_parts(const std::string& store) {
 std::vector<std::string> long_run(const std::string& store) {
     return {"quantize",       tiny_model, "-o",     store, "--calib", tiny_model + "/calib.txt",
             "--calib-tokens", "512",      "--bits", "2.5", "--set",   "refine.rounds=1",
-            "--quiet"};
+            "--method",       "rvq",      "--quiet"};
 }
 
 /// Starts the run and sends `signal` once the first tensors are finished.

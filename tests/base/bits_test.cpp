@@ -25,6 +25,20 @@ TEST(Bits, UnpackInvertsPackAtEveryWidthAndCount) {
     }
 }
 
+TEST(Bits, UnpackCodesInvertsPackCodesAtWidthsOverAWord) {
+    for (const int width : {7, 64, 65, 96, 128, 500}) {
+        const int words = (width + 63) / 64;
+        auto codes = random_values(std::int64_t{9} * words, 64, static_cast<std::uint64_t>(width));
+        if (width % 64 != 0)
+            for (std::size_t i = static_cast<std::size_t>(words) - 1; i < codes.size();
+                 i += static_cast<std::size_t>(words))
+                codes[i] &= (1ull << (width % 64)) - 1;
+        const auto bytes = pack_codes(codes, 9, width);
+        ASSERT_EQ(static_cast<std::int64_t>(bytes.size()), packed_bytes(9, width));
+        EXPECT_EQ(unpack_codes(bytes, 9, width), codes) << width << " bits";
+    }
+}
+
 TEST(Bits, LargestValueOfEveryWidthSurvives) {
     for (int width = 1; width <= 64; ++width) {
         const std::vector<std::uint64_t> values(5, ~0ULL >> (64 - width));

@@ -56,8 +56,9 @@ TEST(ResidualCode, DecodeEqualsWhatTheEncoderReported) {
         Matrix decoded(37, 5);
         code.decode(e.codes.data(), 37, decoded.data());
         EXPECT_EQ(decoded, e.xhat);
-        for (const std::uint64_t c : e.codes) EXPECT_TRUE(code.valid(c));
-        EXPECT_FALSE(code.valid(1ull << code.bits()));
+        for (const std::uint64_t c : e.codes) EXPECT_TRUE(code.valid(&c));
+        const std::uint64_t beyond = 1ull << code.bits();
+        EXPECT_FALSE(code.valid(&beyond));
     }
 }
 

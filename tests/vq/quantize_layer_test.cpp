@@ -26,6 +26,8 @@ Settings small(const std::string& method) {
     s.kmeans.samples = 4096;
     s.code.outlier_bits = 5;
     s.code.stage_bits = method == "gptq" ? std::vector<int>{2} : std::vector<int>{5, 4};
+    s.code.rate = 2;
+    s.tail = 16;
     return s;
 }
 
@@ -33,7 +35,7 @@ QuantizedLayer quantize(const Matrix& w, const Matrix& x, const Settings& s) {
     return quantize_layer(w, hessian_of(x), s, {}, 1, "w", {});
 }
 
-const char* const methods[] = {"rvq", "vptq", "gptvq", "gptq"};
+const char* const methods[] = {"rvq", "vptq", "gptvq", "gptq", "qtip", "best"};
 
 TEST(QuantizeLayer, AwkwardShapesWorkWithEveryPreset) {
     for (const char* method : methods)

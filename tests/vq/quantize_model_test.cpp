@@ -113,6 +113,8 @@ protected:
     Settings settings(const std::string& method, CodebookScope scope) const {
         Settings s = preset_settings(method);
         s.code.scope = scope;
+        s.code.rate = 2;
+        s.tail = 16;
         s.code.stage_bits = {4, 3};
         if (scope == CodebookScope::universal) s.code.stage_bits = {8, 8};
         s.code.outliers = 0;
@@ -207,7 +209,7 @@ TEST_F(QuantizeModel, TextFlowsThroughWhatIsAlreadyQuantized) {
 }
 
 TEST_F(QuantizeModel, ByteIdenticalAtOneAndTwoThreadsAndWhenRepeated) {
-    for (const char* method : {"rvq", "vptq", "gptvq"}) {
+    for (const char* method : {"rvq", "vptq", "gptvq", "best"}) {
         const Settings s = settings(method, CodebookScope::tensor);
         {
             const Threads one(1);

@@ -38,7 +38,7 @@ TEST(Settings, EveryNumberAndWordChangesTheSettings) {
         const bool moved = [&] {
             for (const char* value :
                  {"on", "off", "1", "2", "0.25", "none", "both", "joint", "identity", "outputs",
-                  "model", "forward", "group", "faiss", "4+4"}) {
+                  "model", "forward", "group", "faiss", "trellis", "16", "4+4"}) {
                 try {
                     set_setting(changed, info.name, value);
                 } catch (const Error&) {

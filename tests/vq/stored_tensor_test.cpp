@@ -19,13 +19,15 @@ const SharedLookup no_shared = [](const std::string& name) -> const Array& {
 
 std::vector<Settings> variants() {
     std::vector<Settings> all;
-    for (const char* method : {"rvq", "vptq", "gptvq", "gptq"}) {
+    for (const char* method : {"rvq", "vptq", "gptvq", "gptq", "best"}) {
         Settings s = preset_settings(method);
         s.code.scope = CodebookScope::tensor;
         s.kmeans.iterations = 3;
         s.code.outlier_bits = 5;
         s.code.outliers = s.code.outliers > 0 ? 0.2 : 0;
         s.code.stage_bits = s.code.dim == 1 ? std::vector<int>{3} : std::vector<int>{5, 4};
+        s.code.rate = 2.3;
+        s.tail = 16;
         s.refine.rounds = 1;
         for (const auto scope :
              {ScaleLayout::Scope::tensor, ScaleLayout::Scope::row, ScaleLayout::Scope::group}) {

@@ -1,0 +1,83 @@
+#include "vq/column_rates.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <limits>
+
+#include "base/rng.h"
+
+namespace vq {
+namespace {
+
+const std::vector<double> distortion = {0.27, 0.069, 0.0176, 0.0046};
+
+VectorD falling(Index n, double factor) {
+    VectorD d(n);
+    for (Index i = 0; i < n; ++i) d(i) = std::pow(factor, static_cast<double>(i));
+    return d;
+}
+
+double cost(const VectorD& d, const std::vector<RateRun>& runs) {
+    double sum = 0;
+    Index at = 0;
+    for (const RateRun& run : runs) {
+        sum += d.segment(at, run.cols).sum() * distortion[run.bits - 1];
+        at += run.cols;
+    }
+    return sum;
+}
+
+TEST(ColumnRates, PlansSpendTheirBitsExactly) {
+    for (const Index n : {1, 5, 16, 40, 576, 1536})
+        for (const double rate : {1.0, 1.5, 2.0, 2.03125, 2.7, 3.999, 4.0}) {
+            const auto runs = plan_column_rates(falling(n, 0.99), rate, distortion, {});
+            Index cols = 0;
+            Index bits = 0;
+            for (const RateRun& run : runs) {
+                EXPECT_GE(run.cols, 1);
+                cols += run.cols;
+                bits += run.bits * run.cols;
+            }
+            EXPECT_EQ(cols, n);
+            EXPECT_EQ(bits, column_bits(n, rate));
+            EXPECT_LE(static_cast<double>(bits), rate * static_cast<double>(n) + 1e-3);
+        }
+}
+
+/// All assignments of 1-4 bits to a few columns, in any order.
+double exhaustive(const VectorD& d, Index bits) {
+    double best = std::numeric_limits<double>::infinity();
+    const std::function<void(Index, Index, double)> go = [&](Index at, Index left, double sum) {
+        if (at == d.size()) {
+            if (left == 0) best = std::min(best, sum);
+            return;
+        }
+        for (Index k = 1; k <= 4; ++k) go(at + 1, left - k, sum + d(at) * distortion[k - 1]);
+    };
+    go(0, bits, 0);
+    return best;
+}
+
+TEST(ColumnRates, OptimalForMonotoneLosses) {
+    for (const double factor : {0.3, 0.6, 0.95, 1.0, 1.5})
+        for (const double rate : {1.2, 2.0, 2.5, 3.3}) {
+            const VectorD d = falling(8, factor);
+            EXPECT_NEAR(cost(d, plan_column_rates(d, rate, distortion, {})),
+                        exhaustive(d, column_bits(8, rate)), 1e-12)
+                << factor << " at " << rate;
+        }
+}
+
+TEST(ColumnRates, ARangeIsKept) {
+    const auto runs = plan_column_rates(falling(64, 0.8), 2.5, distortion, {2, 3});
+    ASSERT_EQ(runs.size(), 2U);
+    EXPECT_EQ(runs[0].bits, 3);
+    EXPECT_EQ(runs[1].bits, 2);
+    const auto whole = plan_column_rates(falling(64, 0.8), 2.0, distortion, {2, 2});
+    ASSERT_EQ(whole.size(), 1U);
+    EXPECT_EQ(whole[0].bits, 2);
+}
+
+}  // namespace
+}  // namespace vq
