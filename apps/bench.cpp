@@ -140,11 +140,12 @@ void add_bench(CLI::App& app, Session& session) {
         ->capture_default_str()
         ->type_name("T");
     command
-        ->add_option("--megabytes", options->megabytes,
-                     "of random tensors to cycle through: more than the caches hold")
+        ->add_option(
+            "--megabytes", options->megabytes,
+            "of random tensors to cycle through, or of memory to read for the bandwidth: more "
+            "than the caches hold")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str()
-        ->excludes(store)
         ->type_name("N");
     command->callback([options, &session] {
         session.run = [options, &session] { return run(*options, session.common); };
