@@ -40,6 +40,19 @@ void table_values(const Segment& s, Index row, Index first, Index count, float* 
 void lut_values(const Segment& s, Index padded_rows, Index row, Index first, Index count,
                 float* out) {
     const Index tiles = padded_rows / lut_tile;
+    if (s.dim == 8 && s.bits == 8 * s.stages) {  // the common case, with sizes that are constants
+        for (Index i = 0; i < count; ++i) {
+            const Index block = (first + i) / lut_block;
+            const std::uint8_t* codes = s.codes + lut_offset(s, tiles, block, row / lut_tile) +
+                                        (first + i) % lut_block * lut_tile * s.stages +
+                                        lut_position(row % lut_tile);
+            float sum[8] = {};
+            for (int m = 0; m < s.stages; ++m)
+                for (int k = 0; k < 8; ++k) sum[k] += s.codebook[m][codes[m * lut_tile] * 8 + k];
+            std::copy_n(sum, 8, out + i * 8);
+        }
+        return;
+    }
     for (Index i = 0; i < count; ++i) {
         const Index block = (first + i) / lut_block;
         const std::uint8_t* codes = s.codes + lut_offset(s, tiles, block, row / lut_tile) +
@@ -64,6 +77,34 @@ void trellis_values(const Segment& s, Index row, Index first, Index count, float
     }
 }
 
+/// Column by column, so that a stream's bytes are gathered once for the rows of a chunk.
+void trellis_block(const Segment& s, Index row, Index rows, Index col, Index count, float* out,
+                   Index stride) {
+    const Index k = s.trellis_bits;
+    const Index chunks = s.tile_rows / trellis_chunk;
+    for (Index r0 = row; r0 < row + rows;) {
+        const Index in_tile = r0 % s.tile_rows;
+        const Index chunk = in_tile / trellis_chunk;
+        const Index begin = in_tile % trellis_chunk;
+        const Index end = std::min(trellis_chunk, begin + row + rows - r0);
+        const Index next = (chunk + 1) % chunks;
+        for (Index c = col; c < col + count; ++c) {
+            const std::uint8_t* pair = trellis_codes(s, r0 / s.tile_rows, c / 2);
+            std::uint8_t bytes[4 * 4 + 4] = {};  // the chunk and what follows it
+            std::memcpy(bytes, pair + (2 * chunk + c % 2) * 4 * k, static_cast<std::size_t>(4 * k));
+            std::memcpy(bytes + 4 * k, pair + (2 * next + c % 2) * 4 * k, 2);
+            for (Index r = begin; r < end; ++r) {
+                std::uint32_t window = 0;
+                std::memcpy(&window, bytes + r * k / 8, sizeof(window));
+                const std::uint32_t state = window >> (r * k % 8) & 0xFFFFu;
+                out[(r0 - row + r - begin) * stride + c - col] =
+                    static_cast<float>(byte_sum(trellis_word(s, state)) - byte_sum_mean) * s.gain;
+            }
+        }
+        r0 += end - begin;
+    }
+}
+
 }  // namespace
 
 void decode_segment(const Segment& s, Index padded_rows, Index row, Index first, Index count,
@@ -72,6 +113,31 @@ void decode_segment(const Segment& s, Index padded_rows, Index row, Index first,
         case CodeKind::lut: lut_values(s, padded_rows, row, first, count, out); return;
         case CodeKind::table: table_values(s, row, first, count, out); return;
         case CodeKind::trellis: trellis_values(s, row, first, count, out); return;
+    }
+}
+
+void decode_block(const Segment& s, Index padded_rows, Index row, Index rows, Index col,
+                  Index count, float* out, Index stride) {
+    if (s.code == CodeKind::trellis) {
+        trellis_block(s, row, rows, col, count, out, stride);
+        return;
+    }
+    const Index width = s.along_outputs ? 1 : s.dim;
+    // Vectors that the range cuts in two are decoded apart.
+    const Index head = std::min(count, (width - col % width) % width);
+    const Index whole = (count - head) / width;
+    const Index tail = count - head - whole * width;
+    for (Index r = row; r < row + rows; ++r, out += stride) {
+        float vector[most_dim];
+        if (head > 0) {
+            decode_segment(s, padded_rows, r, col / width, 1, vector);
+            std::copy_n(vector + col % width, head, out);
+        }
+        decode_segment(s, padded_rows, r, (col + head) / width, whole, out + head);
+        if (tail > 0) {
+            decode_segment(s, padded_rows, r, (col + head) / width + whole, 1, vector);
+            std::copy_n(vector, tail, out + head + whole * width);
+        }
     }
 }
 

@@ -25,6 +25,18 @@ struct LutTables {
     float* scales;        ///< [block]: value of one step of a table of the block
 };
 
+inline constexpr Index panel_rows = 64;
+
+struct PanelWeights {
+    const std::uint8_t* bytes;
+    const float* row_scales;
+};
+struct PanelInputs {
+    const std::uint32_t* quads;
+    const float* scales;
+    const std::int32_t* sums;
+};
+
 struct Kernels {
     const char* name;
     /// Tables of block `block` of a lut segment; x: the segment's activations, size (cols).
@@ -35,6 +47,11 @@ struct Kernels {
                      Index count, float* y);
     /// y[r] += sum_j (four bytes of state (r, j) - 510) x_j for the rows of one tile; y: size (T).
     void (*trellis_rows)(const Segment& s, const ByteActivations& x, Index tile, float* y);
+    /// A panel of 64 rows of weights times `tokens` vectors, over up to 128 columns (4 a quad):
+    ///     y[token * stride + r] += row_scales[r] x_scales[token] sum_j (w_rj - 128) x_j.
+    /// weights: [quad][64 rows][4]; x: [token][32 quads] of int8; sums: of each token's x_j.
+    void (*panel)(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
+                  Index stride);
     /// Sum of a[i] b[i].
     float (*dot)(const float* a, const float* b, Index n);
     float (*dot_half)(const Half* a, const float* b, Index n);

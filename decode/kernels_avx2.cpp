@@ -151,6 +151,32 @@ void trellis_rows(const Segment& s, const ByteActivations& x, Index tile, float*
     }
 }
 
+void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
+           Index stride) {
+    const __m256i low_bytes = _mm256_set1_epi16(0x00FF);
+    for (Index t = 0; t < tokens; ++t)
+        for (Index r = 0; r < panel_rows; r += 8) {
+            __m256i sum = _mm256_set1_epi32(-128 * x.sums[t]);
+            for (Index q = 0; q < quads; ++q) {
+                const __m256i v = _mm256_loadu_si256(
+                    reinterpret_cast<const __m256i*>(w.bytes + (q * panel_rows + r) * 4));
+                const __m256i quad =
+                    _mm256_set1_epi32(static_cast<int>(x.quads[t * (activation_group / 4) + q]));
+                // As 16-bit integers: bytes 0 and 2, then bytes 1 and 3.
+                const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(quad, 8), 8);
+                const __m256i odd = _mm256_srai_epi16(quad, 8);
+                sum = _mm256_add_epi32(
+                    sum, _mm256_add_epi32(_mm256_madd_epi16(_mm256_and_si256(v, low_bytes), even),
+                                          _mm256_madd_epi16(_mm256_srli_epi16(v, 8), odd)));
+            }
+            const __m256 scale =
+                _mm256_mul_ps(_mm256_loadu_ps(w.row_scales + r), _mm256_set1_ps(x.scales[t]));
+            float* to = y + t * stride + r;
+            _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to),
+                                               _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sum))));
+        }
+}
+
 struct Floats {
     static __m256 load(const float* p) { return _mm256_loadu_ps(p); }
     static float one(float x) { return x; }
@@ -191,7 +217,7 @@ float dot_of(const T* a, const float* b, Index n) {
 
 }  // namespace
 
-const Kernels kernels_avx2 = {"avx2",         lut_tables,     lut_rows,       trellis_rows,
-                              dot_of<Floats>, dot_of<Halves>, dot_of<BFloats>};
+const Kernels kernels_avx2 = {"avx2", lut_tables,     lut_rows,       trellis_rows,
+                              panel,  dot_of<Floats>, dot_of<Halves>, dot_of<BFloats>};
 
 }  // namespace vq::decode

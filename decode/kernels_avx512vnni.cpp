@@ -5,6 +5,7 @@
 
 #include "decode/kernels.h"
 #include "decode/lut_kernel_avx512vnni.h"
+#include "decode/panel_kernel_avx512vnni.h"
 #include "decode/trellis_kernel_avx512vnni.h"
 
 namespace vq::decode {
@@ -50,8 +51,8 @@ float dot_of(const T* a, const float* b, Index n) {
 
 }  // namespace
 
-const Kernels kernels_avx512vnni = {"avx512vnni",         lut_kernel::tables, lut_kernel::rows,
-                                    trellis_kernel::rows, dot_of<Floats>,     dot_of<Halves>,
-                                    dot_of<BFloats>};
+const Kernels kernels_avx512vnni = {"avx512vnni",         lut_kernel::tables,  lut_kernel::rows,
+                                    trellis_kernel::rows, panel_kernel::panel, dot_of<Floats>,
+                                    dot_of<Halves>,       dot_of<BFloats>};
 
 }  // namespace vq::decode

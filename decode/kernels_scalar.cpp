@@ -64,6 +64,20 @@ void trellis_rows(const Segment& s, const ByteActivations& x, Index tile, float*
     }
 }
 
+void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
+           Index stride) {
+    for (Index t = 0; t < tokens; ++t)
+        for (Index r = 0; r < panel_rows; ++r) {
+            std::int32_t sum = -128 * x.sums[t];
+            for (Index j = 0; j < 4 * quads; ++j) {
+                const std::uint32_t quad = x.quads[t * (activation_group / 4) + j / 4];
+                const auto q = static_cast<std::int8_t>(quad >> (8 * (j % 4)) & 0xFFu);
+                sum += w.bytes[(j / 4 * panel_rows + r) * 4 + j % 4] * q;
+            }
+            y[t * stride + r] += w.row_scales[r] * x.scales[t] * static_cast<float>(sum);
+        }
+}
+
 float dot(const float* a, const float* b, Index n) {
     float sum = 0;
     for (Index i = 0; i < n; ++i) sum += a[i] * b[i];
@@ -85,6 +99,6 @@ float dot_bf16(const BFloat16* a, const float* b, Index n) {
 }  // namespace
 
 const Kernels kernels_scalar = {"scalar", lut_tables, lut_rows, trellis_rows,
-                                dot,      dot_half,   dot_bf16};
+                                panel,    dot,        dot_half, dot_bf16};
 
 }  // namespace vq::decode

@@ -115,7 +115,7 @@ private:
     void codebook(const CodebookRecord& r) {
         const std::string where = "codebook " + std::to_string(file_.codebooks_.size());
         if (r.entries < 2 || r.entries > 65536 || (r.entries & (r.entries - 1)) != 0 || r.dim < 1 ||
-            r.dim > 64 || r.data.bytes != std::uint64_t{r.entries} * r.dim * sizeof(Half))
+            r.dim > most_dim || r.data.bytes != std::uint64_t{r.entries} * r.dim * sizeof(Half))
             fail("the sizes of a codebook do not fit together", where);
         codebook_bytes_ += r.data.bytes;  // each is copied: none may be counted twice
         if (codebook_bytes_ > bytes_) fail("codebooks overlap", where);
@@ -263,7 +263,7 @@ private:
     }
 
     void stages(const SegmentRecord& r, Segment& s, const Tensor& t, const std::string& where) {
-        if (r.dim < 1 || r.dim > 64 || r.stages < 1 || r.stages > most_stages ||
+        if (r.dim < 1 || r.dim > most_dim || r.stages < 1 || r.stages > most_stages ||
             r.along_outputs > 1)
             fail("a code is out of range", where);
         s.dim = static_cast<int>(r.dim);

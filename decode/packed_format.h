@@ -14,6 +14,7 @@ inline constexpr std::uint64_t section_align = 64;
 /// Bytes after the codes of a segment that kernels may read (and never use).
 inline constexpr std::uint64_t code_slack = 64;
 inline constexpr int most_stages = 8;
+inline constexpr int most_dim = 64;  ///< of a vector
 
 struct Section {
     std::uint64_t offset;  ///< from the start of the file, a multiple of section_align

@@ -3,9 +3,11 @@
 #include <algorithm>
 
 #include "decode/activation.h"
+#include "decode/batch.h"
 #include "decode/decode_rows.h"
 #include "decode/layout.h"
 #include "decode/lut.h"
+#include "decode/product_parts.h"
 
 namespace vq::decode {
 
@@ -16,23 +18,6 @@ constexpr Index values_at_a_time = 1024;  // on a task's stack
 constexpr Index most_tiles = 8;           // of lookup tables, a task
 constexpr Index least_tasks = 16;
 constexpr Index restored_at_a_time = 16;  // rows of a tensor with rotated outputs
-
-/// Hands out parts of the caller's scratch; without memory it only counts.
-class Arena {
-public:
-    explicit Arena(void* memory) : memory_(static_cast<std::byte*>(memory)) {}
-    template <class T>
-    T* take(Index count) {
-        T* at = memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + used_);
-        used_ += (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64;
-        return at;
-    }
-    std::size_t used() const { return used_; }
-
-private:
-    std::byte* memory_;
-    std::size_t used_ = 0;
-};
 
 struct Buffers {
     float* x = nullptr;      ///< transformed activations
@@ -64,20 +49,6 @@ Buffers lay_out(const Tensor& t, Arena& arena) {
     b.bytes = {arena.take<std::uint32_t>(ceil_div(cols, 2)), arena.take<float>(groups),
                arena.take<std::int32_t>(groups)};
     return b;
-}
-
-template <class F>
-void run(const Threads& threads, Index n, const F& f) {
-    if (threads.parallel_for == nullptr || n <= 1) {
-        for (Index i = 0; i < n; ++i) f(i);
-        return;
-    }
-    threads.parallel_for(
-        threads.pool, static_cast<std::size_t>(n),
-        [](void* context, std::size_t i) {
-            (*static_cast<const F*>(context))(static_cast<Index>(i));
-        },
-        const_cast<F*>(&f));
 }
 
 struct Task {
@@ -187,10 +158,13 @@ void dense_product(const Task& task, const float* x, float* y) {
 
 }  // namespace
 
-std::size_t scratch_bytes(const Tensor& t) {
+std::size_t scratch_bytes(const Tensor& t, Index batch) {
     Arena arena(nullptr);
     lay_out(t, arena);
-    return arena.used();
+    const Index at_a_time = std::min(batch, most_batch);
+    return t.kind == TensorKind::coded && at_a_time >= least_batch
+               ? std::max(arena.used(), batch_scratch_bytes(t, at_a_time))
+               : arena.used();
 }
 
 std::size_t dequantize_scratch_bytes(const Tensor& t) {
@@ -204,9 +178,15 @@ std::size_t dequantize_scratch_bytes(const Tensor& t) {
 
 void multiply(const Kernels& kernels, const Tensor& t, Mode mode, const float* x, Index batch,
               float* y, void* scratch, const Threads& threads) {
+    Index i = 0;
+    if (t.kind == TensorKind::coded)
+        for (Index n = 0; batch - i >= batch_crossover(t, mode); i += n) {
+            n = std::min(batch - i, most_batch);
+            multiply_batch(kernels, t, mode, x + i * t.cols, n, y + i * t.rows, scratch, threads);
+        }
     Arena arena(scratch);
     const Task task{kernels, t, threads, lay_out(t, arena)};
-    for (Index i = 0; i < batch; ++i) {
+    for (; i < batch; ++i) {
         if (t.kind == TensorKind::coded)
             coded_product(task, mode, x + i * t.cols, y + i * t.rows);
         else

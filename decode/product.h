@@ -18,8 +18,8 @@ struct Threads {
 
 enum class Mode { int8, exact };
 
-/// Bytes of scratch that a product with `t` needs, any batch; 64 more when it is not aligned.
-std::size_t scratch_bytes(const Tensor& t);
+/// Bytes of scratch that a product with `t` and `batch` vectors needs.
+std::size_t scratch_bytes(const Tensor& t, Index batch);
 /// The same for dequantize_rows().
 std::size_t dequantize_scratch_bytes(const Tensor& t);
 

@@ -134,9 +134,10 @@ vqd_status vqd_blob(const vqd_file* file, size_t blob, vqd_blob_info* info) {
     return VQD_OK;
 }
 
-size_t vqd_scratch_bytes(const vqd_file* file, size_t tensor) {
+size_t vqd_scratch_bytes(const vqd_file* file, size_t tensor, size_t batch) {
     const Tensor* t = tensor_at(file, tensor);
-    return t == nullptr ? 0 : vq::decode::scratch_bytes(*t) + scratch_align;
+    return t == nullptr ? 0
+                        : vq::decode::scratch_bytes(*t, static_cast<Index>(batch)) + scratch_align;
 }
 
 size_t vqd_dequantize_scratch_bytes(const vqd_file* file, size_t tensor) {
@@ -156,7 +157,7 @@ vqd_status vqd_matmul(const vqd_file* file, size_t tensor, vqd_mode mode, const 
     if (t == nullptr || (batch > 0 && (x == nullptr || y == nullptr)) ||
         (mode != VQD_INT8 && mode != VQD_EXACT))
         return VQD_BAD_ARGUMENT;
-    const std::size_t needed = vq::decode::scratch_bytes(*t);
+    const std::size_t needed = vq::decode::scratch_bytes(*t, static_cast<Index>(batch));
     void* at = aligned(scratch, scratch_bytes, needed);
     if (needed > 0 && at == nullptr) return VQD_BAD_ARGUMENT;
     Threads pool;

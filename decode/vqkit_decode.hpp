@@ -74,7 +74,7 @@ public:
     /// y (batch, rows) = x (batch, cols) W^T.
     void matmul(std::size_t tensor, const float* x, std::size_t batch, float* y,
                 vqd_mode mode = VQD_INT8) {
-        grow(vqd_scratch_bytes(file_->get(), tensor));
+        grow(vqd_scratch_bytes(file_->get(), tensor, batch));
         File::check(vqd_matmul(file_->get(), tensor, mode, x, batch, y, scratch_.data(),
                                scratch_.size(), &threads_));
     }

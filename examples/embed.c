@@ -56,7 +56,7 @@ static double relative_error(const float* a, const float* b, int64_t n) {
 }
 
 static int check_tensor(const vqd_file* file, size_t tensor, const vqd_tensor_info* info) {
-    const size_t bytes = vqd_scratch_bytes(file, tensor);
+    const size_t bytes = vqd_scratch_bytes(file, tensor, 1);
     float* x = malloc((size_t)info->cols * sizeof(float));
     float* fast = malloc((size_t)info->rows * sizeof(float));
     float* exact = malloc((size_t)info->rows * sizeof(float));

@@ -32,7 +32,7 @@ void PackedLinear::apply(Index part, const float* x, Index tokens, float* y,
                          ScratchPool& scratch) const {
     const vqd_file* file = weights_->file().get();
     const std::size_t tensor = tensors_[static_cast<std::size_t>(part)];
-    const std::size_t bytes = vqd_scratch_bytes(file, tensor);
+    const std::size_t bytes = vqd_scratch_bytes(file, tensor, static_cast<std::size_t>(tokens));
     const auto room = scratch.bytes(bytes);
     const Index work = tokens * in_ * (begin(part + 1) - begin(part));
     const vqd_threads threads = {work < parallel_work ? nullptr : run_tasks, nullptr};

@@ -279,6 +279,40 @@ TEST(Decode, BatchesAreProductsOneByOne) {
     }
 }
 
+/// Large batches round weights to 8 bits as well: the same on all instruction sets, and close.
+TEST(Decode, LargeIntegerBatchesAgreeAndErrAsRoundingDoes) {
+    for (const PackedCase& c : cases()) {
+        constexpr Index batch = 45;
+        const std::vector<float> x = activations(batch * c.tensor.cols, 29);
+        std::vector<std::vector<float>> results;
+        for (const std::string& isa : isas()) {
+            const test::IsaScope scope(isa);
+            const vqd::File file = open(c);
+            vqd::Decoder decoder(file);
+            results.emplace_back(static_cast<std::size_t>(batch * c.tensor.rows));
+            decoder.matmul(0, x.data(), batch, results.back().data());
+        }
+        for (const auto& result : results) ASSERT_EQ(result, results.front()) << c.name;
+        double error = 0;
+        double size = 0;
+        for (Index b = 0; b < batch; ++b) {
+            const std::vector<float> one(x.begin() + b * c.tensor.cols,
+                                         x.begin() + (b + 1) * c.tensor.cols);
+            const Reference want = reference(c, one);
+            for (Index i = 0; i < c.tensor.rows; ++i) {
+                error += std::pow(results.front()[b * c.tensor.rows + i] - want.y(i), 2);
+                size += want.y(i) * want.y(i);
+            }
+        }
+        // Steps are 1/127 of the largest of up to 128 values: below 4.5 of their deviations, for
+        // weights and for activations. A single column has a weight and an activation of 127 steps.
+        EXPECT_LE(error, 2 * std::pow(4.5 / 127, 2) / 12 * size) << c.name;
+        if (c.tensor.cols > 1) {
+            EXPECT_GT(error, 0) << c.name;
+        }
+    }
+}
+
 /// Runs tasks backwards on two threads.
 void backwards(void*, std::size_t n, vqd_task task, void* context) {
     const auto half = [&](std::size_t first) {
@@ -308,7 +342,7 @@ TEST(Decode, PointersNeedNoAlignment) {
         const std::vector<float> x = activations(c.tensor.cols, 23);
         const std::vector<float> want = product(c, x, VQD_INT8);
         const vqd::File file = open(c);
-        const std::size_t need = vqd_scratch_bytes(file.get(), 0);
+        const std::size_t need = vqd_scratch_bytes(file.get(), 0, 1);
         std::vector<std::byte> scratch(need + 3);
         std::vector<float> shifted(x.size() + 1);
         std::copy(x.begin(), x.end(), shifted.begin() + 1);
@@ -325,7 +359,7 @@ TEST(Decode, BadArgumentsAreRefused) {
     const vqd::File file = open(c);
     const std::vector<float> x = activations(c.tensor.cols, 1);
     std::vector<float> y(static_cast<std::size_t>(c.tensor.rows));
-    std::vector<std::byte> scratch(vqd_scratch_bytes(file.get(), 0));
+    std::vector<std::byte> scratch(vqd_scratch_bytes(file.get(), 0, 1));
     const auto run = [&](std::size_t tensor, const float* from, float* to, std::size_t bytes) {
         return vqd_matvec(file.get(), tensor, VQD_INT8, from, to, scratch.data(), bytes, nullptr);
     };

@@ -111,7 +111,7 @@ TEST(HostileFile, LiesUnderRightChecksumsDoNoHarm) {
                 ASSERT_EQ(vqd_tensor(file, t, &info), VQD_OK);
                 const std::vector<float> x(static_cast<std::size_t>(info.cols), 1.0F);
                 std::vector<float> y(static_cast<std::size_t>(info.rows));
-                std::vector<std::byte> scratch(vqd_scratch_bytes(file, t));
+                std::vector<std::byte> scratch(vqd_scratch_bytes(file, t, 1));
                 EXPECT_EQ(vqd_matvec(file, t, VQD_INT8, x.data(), y.data(), scratch.data(),
                                      scratch.size(), nullptr),
                           VQD_OK);
