@@ -73,8 +73,8 @@ struct Panel {
 };
 
 /// Rows [row, row + rows) of columns [col, col + count) of a segment.
-void decode_panel(const Tensor& t, const Segment& s, Index row, Index rows, Index col, Index count,
-                  Panel& panel) {
+void decode_panel(const Kernels& kernels, const Tensor& t, const Segment& s, Index row, Index rows,
+                  Index col, Index count, Panel& panel) {
     alignas(64) float values[panel_rows * activation_group];
     decode_block(s, t.padded_rows, row, rows, col, count, values, activation_group);
     for (Index r = 0; r < panel_rows; ++r) {
@@ -86,15 +86,7 @@ void decode_panel(const Tensor& t, const Segment& s, Index row, Index rows, Inde
         } else {
             if (t.scale_kind == ScaleKind::group) apply_scales(t, row + r, s.col0 + col, count, v);
             std::fill(v + count, v + activation_group, 0.0F);
-            float most = 0;
-            for (Index j = 0; j < activation_group; ++j) {
-                const float size = std::fabs(v[j]);
-                most = size > most ? size : most;
-            }
-            const float inverse = most > 0 ? 127.0F / most : 0;
-            panel.row_scales[r] = most / 127.0F;
-            for (Index j = 0; j < activation_group; ++j)
-                bytes[j] = static_cast<std::uint8_t>(round_to_int(v[j] * inverse) + 128);
+            panel.row_scales[r] = kernels.round_weights(v, bytes);
         }
         for (Index q = 0; q < group_quads; ++q)
             std::memcpy(&panel.quads[q * panel_rows + r], bytes + 4 * q, 4);
@@ -120,7 +112,7 @@ void integer_segment(const BatchTask& task, const Segment& s) {
         Panel panel;
         for (Index col = 0, g = 0; col < s.cols; col += activation_group, ++g) {
             const Index count = std::min(activation_group, s.cols - col);
-            decode_panel(task.t, s, row, rows, col, count, panel);
+            decode_panel(task.kernels, task.t, s, row, rows, col, count, panel);
             const Index at = g * task.batch;
             task.kernels.panel(
                 {reinterpret_cast<const std::uint8_t*>(panel.quads), panel.row_scales},

@@ -10,7 +10,7 @@
 namespace vq::decode {
 
 /// Vectors that are worked on at a time: their int8 forms and sums stay in the L2 and L3 caches.
-inline constexpr Index most_batch = 256;
+inline constexpr Index most_batch = 512;
 inline constexpr Index least_batch = 2;
 
 /// From how many vectors on decoding once pays. Kernels that read codes directly take about 1/40 of

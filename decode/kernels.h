@@ -52,6 +52,9 @@ struct Kernels {
     /// weights: [quad][64 rows][4]; x: [token][32 quads] of int8; sums: of each token's x_j.
     void (*panel)(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
                   Index stride);
+    /// activation_group weights of a row to bytes, round(v / scale) + 128, scale = max |v| / 127,
+    /// which is returned.
+    float (*round_weights)(const float* v, std::uint8_t* bytes);
     /// Sum of a[i] b[i].
     float (*dot)(const float* a, const float* b, Index n);
     float (*dot_half)(const Half* a, const float* b, Index n);

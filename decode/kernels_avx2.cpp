@@ -177,6 +177,25 @@ void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index token
         }
 }
 
+float round_weights(const float* v, std::uint8_t* bytes) {
+    const __m256 sign = _mm256_set1_ps(-0.0F);
+    __m256 largest = _mm256_setzero_ps();
+    for (Index j = 0; j < activation_group; j += 8)
+        largest = _mm256_max_ps(largest, _mm256_andnot_ps(sign, _mm256_loadu_ps(v + j)));
+    alignas(32) float lanes[8];
+    _mm256_store_ps(lanes, largest);
+    float most = 0;
+    for (const float x : lanes) most = x > most ? x : most;
+    const __m256 inverse = _mm256_set1_ps(most > 0 ? 127.0F / most : 0);
+    alignas(32) std::int32_t words[8];
+    for (Index j = 0; j < activation_group; j += 8) {
+        _mm256_store_si256(reinterpret_cast<__m256i*>(words),
+                           _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(v + j), inverse)));
+        for (Index k = 0; k < 8; ++k) bytes[j + k] = static_cast<std::uint8_t>(words[k] + 128);
+    }
+    return most / 127.0F;
+}
+
 struct Floats {
     static __m256 load(const float* p) { return _mm256_loadu_ps(p); }
     static float one(float x) { return x; }
@@ -217,7 +236,7 @@ float dot_of(const T* a, const float* b, Index n) {
 
 }  // namespace
 
-const Kernels kernels_avx2 = {"avx2", lut_tables,     lut_rows,       trellis_rows,
-                              panel,  dot_of<Floats>, dot_of<Halves>, dot_of<BFloats>};
+const Kernels kernels_avx2 = {"avx2",        lut_tables,     lut_rows,       trellis_rows,   panel,
+                              round_weights, dot_of<Floats>, dot_of<Halves>, dot_of<BFloats>};
 
 }  // namespace vq::decode

@@ -51,8 +51,9 @@ float dot_of(const T* a, const float* b, Index n) {
 
 }  // namespace
 
-const Kernels kernels_avx512vnni = {"avx512vnni",         lut_kernel::tables,  lut_kernel::rows,
-                                    trellis_kernel::rows, panel_kernel::panel, dot_of<Floats>,
-                                    dot_of<Halves>,       dot_of<BFloats>};
+const Kernels kernels_avx512vnni = {
+    "avx512vnni",         lut_kernel::tables,  lut_kernel::rows,
+    trellis_kernel::rows, panel_kernel::panel, panel_kernel::round_weights,
+    dot_of<Floats>,       dot_of<Halves>,      dot_of<BFloats>};
 
 }  // namespace vq::decode

@@ -78,6 +78,15 @@ void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index token
         }
 }
 
+float round_weights(const float* v, std::uint8_t* bytes) {
+    float most = 0;
+    for (Index j = 0; j < activation_group; ++j) most = std::max(most, std::fabs(v[j]));
+    const float inverse = most > 0 ? 127.0F / most : 0;
+    for (Index j = 0; j < activation_group; ++j)
+        bytes[j] = static_cast<std::uint8_t>(std::lrintf(v[j] * inverse) + 128);
+    return most / 127.0F;
+}
+
 float dot(const float* a, const float* b, Index n) {
     float sum = 0;
     for (Index i = 0; i < n; ++i) sum += a[i] * b[i];
@@ -98,7 +107,7 @@ float dot_bf16(const BFloat16* a, const float* b, Index n) {
 
 }  // namespace
 
-const Kernels kernels_scalar = {"scalar", lut_tables, lut_rows, trellis_rows,
-                                panel,    dot,        dot_half, dot_bf16};
+const Kernels kernels_scalar = {"scalar",      lut_tables, lut_rows, trellis_rows, panel,
+                                round_weights, dot,        dot_half, dot_bf16};
 
 }  // namespace vq::decode

@@ -55,6 +55,20 @@ void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index token
     }
 }
 
+float round_weights(const float* v, std::uint8_t* bytes) {
+    __m512 largest = _mm512_setzero_ps();
+    for (Index j = 0; j < activation_group; j += 16)
+        largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_loadu_ps(v + j)));
+    const float most = _mm512_reduce_max_ps(largest);
+    const __m512 inverse = _mm512_set1_ps(most > 0 ? 127.0F / most : 0);
+    for (Index j = 0; j < activation_group; j += 16) {
+        const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(v + j), inverse));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes + j),
+                         _mm512_cvtepi32_epi8(_mm512_add_epi32(q, _mm512_set1_epi32(128))));
+    }
+    return most / 127.0F;
+}
+
 }  // namespace
 
 }  // namespace vq::decode::panel_kernel

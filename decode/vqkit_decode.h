@@ -77,7 +77,7 @@ typedef enum vqd_mode {
 } vqd_mode;
 
 /* Scratch that vqd_matmul needs for this tensor and up to `batch` vectors (vqd_matvec: 1). Batches
- * of more than 256 are cut into such, and need no more. 0: no such tensor. */
+ * of more than 512 are cut into such, and need no more. 0: no such tensor. */
 VQD_API size_t vqd_scratch_bytes(const vqd_file* file, size_t tensor, size_t batch);
 VQD_API size_t vqd_dequantize_scratch_bytes(const vqd_file* file, size_t tensor);
 
