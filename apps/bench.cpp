@@ -72,6 +72,7 @@ Answer run(const Options& options, const Common& common) {
     bench.bytes = options.megabytes * 1'000'000;
     const std::vector<KernelTiming> timings = measure(options, bench, common);
     std::vector<double> bandwidths;
+    bandwidths.reserve(timings.size());
     for (const KernelTiming& t : timings) bandwidths.push_back(t.bandwidth);
     std::sort(bandwidths.begin(), bandwidths.end());
 

@@ -17,10 +17,11 @@ protected:
     static void SetUpTestSuite() {
         folder_ = new std::string(testing::TempDir() + "vqkit_packed_" + std::to_string(getpid()));
         std::filesystem::create_directory(*folder_);
-        ASSERT_EQ(run_vq({"quantize", tiny_model, "--calib", tiny_model + "/calib.txt",
-                          "--calib-tokens", "2048", "--bits", "2.4", "-o", store(), "--quiet"})
-                      .code,
-                  0);
+        ASSERT_EQ(
+            run_vq({"quantize", tiny_model, "--calib", tiny_model + "/calib.txt", "--calib-tokens",
+                    "2048", "--bits", "2.4", "--set", "refine.rounds=0", "-o", store(), "--quiet"})
+                .code,
+            0);
         ASSERT_EQ(run_vq({"export", store(), "--to", "packed", "-o", packed(), "--quiet"}).code, 0);
     }
     static void TearDownTestSuite() {

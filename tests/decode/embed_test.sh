@@ -4,7 +4,7 @@ set -euo pipefail
 vq=$1 embed=$2 model=$3 work=$4
 rm -rf "$work"
 mkdir -p "$work"
-"$vq" quantize "$model" --calib "$model/calib.txt" --calib-tokens 2048 --bits 2.4 \
+"$vq" quantize "$model" --calib "$model/calib.txt" --calib-tokens 2048 --bits 2.4 --set refine.rounds=0 \
     -o "$work/model.vq.h5" --quiet >/dev/null
 "$vq" export "$work/model.vq.h5" --to packed -o "$work/model.vqp" --quiet >/dev/null
 for isa in scalar ""; do
