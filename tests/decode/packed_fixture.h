@@ -142,7 +142,7 @@ inline PackedCase residual_case(decode::CodeKind kind, const Shape& shape, int d
     for (const int b : bits) all += b;
     std::vector<std::uint64_t> codes(static_cast<std::size_t>(rows * cols / dim));
     for (std::size_t i = 0; i < codes.size(); ++i)
-        codes[i] = random_bits(seed + 5, i) >> (64 - all);
+        codes[i] = random_bits(seed + 5, i) >> ((64 - all) & 63);
     c.coded = MatrixD::Zero(rows, cols);
     const Index across = along_outputs ? cols : cols / dim;
     for (std::size_t i = 0; i < codes.size(); ++i) {
