@@ -7,6 +7,7 @@ void add_bench(CLI::App& app, Session& session) {
     CLI::App* bench = app.add_subcommand("bench", "measures parts of vqkit on this machine");
     bench->require_subcommand(1);
     add_bench_gaussian(*bench, session);
+    add_bench_kernels(*bench, session);
 }
 
 }  // namespace vq::apps

@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "io/packed_model.h"
 #include "io/store.h"
 #include "vq/stored_model.h"
 
@@ -48,17 +49,27 @@ void add_precision(CLI::App& command, std::string& precision) {
     precision = "auto";
     command
         .add_option("--precision", precision,
-                    "of the products: fp32, bf16, or auto, the faster one of this machine")
-        ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+                    "of the products: fp32, bf16, int8 (activations, with packed weights only), or "
+                    "auto, the fastest there is")
+        ->check(CLI::IsMember({"auto", "fp32", "bf16", "int8"}))
         ->capture_default_str()
         ->type_name("TYPE");
 }
 
 Precision chosen_precision(const std::string& name) {
+    if (name == "int8")
+        throw Error("int8 products need packed weights", "--precision int8",
+                    "use fp32, bf16 or auto, or a file that `vq export --to packed` made");
     return name == "auto" ? fastest_precision() : parse_precision(name);
 }
 
+Precision chosen_precision(const std::string& name, const WeightSource& source) {
+    if (source.packed() == nullptr) return chosen_precision(name);
+    return name == "auto" ? Precision::int8 : parse_precision(name);
+}
+
 std::unique_ptr<WeightSource> open_model_or_store(const std::string& path) {
+    if (is_packed(path)) return open_packed_model(path);
     return is_store(path) ? open_stored_model(path) : open_checkpoint(path);
 }
 

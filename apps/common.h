@@ -52,12 +52,14 @@ CLI::App* add_command(CLI::App& parent, Session& session, const std::string& nam
 inline constexpr const char* no_random_numbers =
     "taken by every command; this one draws no numbers";
 
-/// --precision auto|fp32|bf16.
+/// --precision auto|fp32|bf16|int8.
 void add_precision(CLI::App& command, std::string& precision);
-/// "auto" is the fastest of this machine.
+/// "auto" is the fastest of this machine. Throws Error for int8, which packed weights alone have.
 Precision chosen_precision(const std::string& name);
+/// For a source that may be packed.
+Precision chosen_precision(const std::string& name, const WeightSource& source);
 
-/// Opens a model (folder or GGUF file) or a store, whichever `path` is.
+/// Opens a model (folder or GGUF file), a store or a packed file, whichever `path` is.
 std::unique_ptr<WeightSource> open_model_or_store(const std::string& path);
 
 /// The whole of a text file. Throws Error when it cannot be read or holds no text.
@@ -94,5 +96,6 @@ void add_verify(CLI::App& app, Session& session);
 void add_export(CLI::App& app, Session& session);
 void add_bench(CLI::App& app, Session& session);
 void add_bench_gaussian(CLI::App& bench, Session& session);
+void add_bench_kernels(CLI::App& bench, Session& session);
 
 }  // namespace vq::apps

@@ -20,8 +20,8 @@ struct Options {
 std::unique_ptr<LanguageModel> load(const WeightSource& source, const Options& options,
                                     Index positions, const Common& common) {
     ProgressBar bar(common, "layers");
-    return std::make_unique<LanguageModel>(source, chosen_precision(options.precision), positions,
-                                           bar.progress());
+    return std::make_unique<LanguageModel>(source, chosen_precision(options.precision, source),
+                                           positions, bar.progress());
 }
 
 std::string describe(const EvalResult& r) {
@@ -54,7 +54,12 @@ Answer run(const Options& options, const Common& common) {
 
     const auto model = load(*source, options, ctx, common);
     std::unique_ptr<LanguageModel> reference;
-    if (reference_source) reference = load(*reference_source, options, ctx, common);
+    if (reference_source) {
+        Options of_reference = options;  // which may be packed or not, as it likes
+        if (options.precision == "int8" && reference_source->packed() == nullptr)
+            of_reference.precision = "auto";
+        reference = load(*reference_source, of_reference, ctx, common);
+    }
 
     ProgressBar bar(common, "tokens");
     const EvalResult result =
@@ -65,7 +70,7 @@ Answer run(const Options& options, const Common& common) {
     answer.document["model"] = options.model;
     if (reference) answer.document["reference"] = options.reference;
     answer.document["text"] = options.text;
-    answer.document["precision"] = precision_name(chosen_precision(options.precision));
+    answer.document["precision"] = precision_name(chosen_precision(options.precision, *source));
     answer.document["peak_rss_bytes"] = peak_rss_bytes();
     answer.text = describe(result);
     return answer;
@@ -78,7 +83,9 @@ void add_eval(CLI::App& app, Session& session) {
     CLI::App* command = add_command(
         app, session, "eval", "perplexity on a text; distance from a reference model",
         "vq eval model-2bit.vq.h5 --text heldout.txt --ref models/SmolLM2", no_random_numbers);
-    command->add_option("MODEL", options->model, "a store, a HF folder or a GGUF file")->required();
+    command
+        ->add_option("MODEL", options->model, "a store, a packed file, a HF folder or a GGUF file")
+        ->required();
     command->add_option("--text", options->text, "the text to predict")
         ->required()
         ->type_name("FILE");

@@ -1,4 +1,5 @@
-// vq export: a model or a store as a dense Hugging Face folder, for tools that know no codebooks.
+// vq export: a model or a store as a dense Hugging Face folder, for tools that know no codebooks; a
+// store as a packed file, for the decode library.
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -9,6 +10,8 @@
 #include "apps/progress_bar.h"
 #include "base/error.h"
 #include "io/safetensors.h"
+#include "io/store.h"
+#include "vq/export_packed.h"
 
 namespace vq::apps {
 namespace {
@@ -94,7 +97,36 @@ std::string config_for(const WeightSource& source, const Dtype& dtype) {
     return config.dump(2) + "\n";
 }
 
+Answer run_packed(const Options& options, const Common& common) {
+    const double begin = seconds_since_start();
+    if (!is_store(options.model))
+        throw Error("only stores can be packed", options.model, "quantize the model first");
+    if (options.dtype != "f16")
+        throw Error("packed files keep matrices that are not quantized in fp16 or as they are",
+                    "--dtype " + options.dtype, "leave --dtype away");
+    check_can_write(options.output);
+    PackedExport done;
+    {
+        ProgressBar bar(common, "tensors");
+        done = export_packed(options.model, options.output, true, bar.progress());
+    }
+    Answer answer;
+    answer.document = {{"model", options.model},
+                       {"output", options.output},
+                       {"format", options.format},
+                       {"tensors", done.tensors},
+                       {"quantized_tensors", done.coded},
+                       {"file_bytes", done.bytes},
+                       {"seconds", seconds_since_start() - begin},
+                       {"peak_rss_bytes", peak_rss_bytes()}};
+    answer.text =
+        fmt::format("{}: {} tensors, {} of them quantized, {}\n", options.output, done.tensors,
+                    done.coded, format_bytes(static_cast<double>(done.bytes)));
+    return answer;
+}
+
 Answer run(const Options& options, const Common& common) {
+    if (options.format == "packed") return run_packed(options, common);
     const double begin = seconds_since_start();
     const Dtype& dtype = dtype_of(options.dtype);
     const auto source = open_model_or_store(options.model);
@@ -153,14 +185,15 @@ void add_export(CLI::App& app, Session& session) {
     command->add_option("MODEL", options->model, "a store, a HF folder or a GGUF file")->required();
     command
         ->add_option("--to", options->format,
-                     "safetensors: a dense Hugging Face folder that transformers loads")
+                     "safetensors: a dense Hugging Face folder that transformers loads; packed: "
+                     "one file for generate, eval and the decode library")
         ->required()
-        ->check(CLI::IsMember({"safetensors"}))
+        ->check(CLI::IsMember({"safetensors", "packed"}))
         ->type_name("FORMAT");
-    command->add_option("-o,--output", options->output, "the folder to make")
+    command->add_option("-o,--output", options->output, "the folder or file to make")
         ->required()
-        ->type_name("DIR");
-    command->add_option("--dtype", options->dtype, "f16, bf16 or f32")
+        ->type_name("PATH");
+    command->add_option("--dtype", options->dtype, "of safetensors: f16, bf16 or f32")
         ->check(CLI::IsMember({"f16", "bf16", "f32"}))
         ->capture_default_str()
         ->type_name("TYPE");

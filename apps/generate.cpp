@@ -35,8 +35,8 @@ Answer run(const Options& options, const Common& common) {
     std::unique_ptr<LanguageModel> model;
     {
         ProgressBar bar(common, "layers");
-        model = std::make_unique<LanguageModel>(*source, chosen_precision(options.precision),
-                                                positions, bar.progress());
+        model = std::make_unique<LanguageModel>(
+            *source, chosen_precision(options.precision, *source), positions, bar.progress(), true);
     }
     GenerateOptions generate_options = options.generate;
     generate_options.sample.seed = common.seed;
@@ -50,9 +50,11 @@ Answer run(const Options& options, const Common& common) {
     if (result.stop_reason == "cancelled") throw Cancelled();
 
     if (!common.quiet)
-        fmt::print(stderr, "{} tokens read at {:.0f}/s, {} written at {:.1f}/s\n",
+        fmt::print(stderr,
+                   "{} tokens read at {:.0f}/s, {} written at {:.1f}/s, {} of weights each\n",
                    result.prompt.size(), result.prompt_tokens_per_second(), result.tokens.size(),
-                   result.decode_tokens_per_second());
+                   result.decode_tokens_per_second(),
+                   format_bytes(static_cast<double>(model->bytes_per_token())));
     Answer answer;
     answer.document = {{"prompt", options.prompt},
                        {"text", result.text},
@@ -61,8 +63,9 @@ Answer run(const Options& options, const Common& common) {
                        {"tokens", result.tokens.size()},
                        {"prompt_tokens_per_second", result.prompt_tokens_per_second()},
                        {"tokens_per_second", result.decode_tokens_per_second()},
+                       {"bytes_per_token", model->bytes_per_token()},
                        {"model", options.model},
-                       {"precision", precision_name(chosen_precision(options.precision))},
+                       {"precision", precision_name(chosen_precision(options.precision, *source))},
                        {"seed", common.seed},
                        {"peak_rss_bytes", peak_rss_bytes()}};
     return answer;
@@ -76,7 +79,9 @@ void add_generate(CLI::App& app, Session& session) {
         app, session, "generate", "writes on after a prompt; the new text goes to stdout",
         "vq generate model-2bit.vq.h5 --prompt \"Once upon a time\" -n 100",
         "of the draws, with --temperature above 0");
-    command->add_option("MODEL", options->model, "a store, a HF folder or a GGUF file")->required();
+    command
+        ->add_option("MODEL", options->model, "a store, a packed file, a HF folder or a GGUF file")
+        ->required();
     command->add_option("-p,--prompt", options->prompt, "the text to go on from")
         ->required()
         ->type_name("TEXT");

@@ -36,6 +36,11 @@ Isa detect_isa() {
     return avx512 ? Isa::avx512 : avx2 ? Isa::avx2 : Isa::scalar;
 }
 
+bool has_avx512_vnni() {
+    return detect_isa() == Isa::avx512 && __builtin_cpu_supports("avx512vbmi") != 0 &&
+           __builtin_cpu_supports("avx512vnni") != 0;
+}
+
 Isa active_isa() {
     const Isa best = detect_isa();
     const char* wanted = std::getenv("VQ_ISA");  // NOLINT(concurrency-mt-unsafe)

@@ -16,6 +16,10 @@ const char* isa_name(Isa isa);
 /// VL).
 Isa detect_isa();
 
+/// On top of Isa::avx512: byte permutes (VBMI) and int8 dot products (VNNI), which the decode
+/// kernels are made of.
+bool has_avx512_vnni();
+
 /// detect_isa(), lowered to VQ_ISA if that is set. Throws Error when VQ_ISA names an unknown
 /// instruction set or one that this processor lacks. Read once a call, never cached.
 Isa active_isa();

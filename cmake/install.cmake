@@ -3,12 +3,12 @@
 include(CMakePackageConfigHelpers)
 
 set(vqkit_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/vqkit)
-install(TARGETS ${VQKIT_LIBRARIES} vqkit EXPORT vqkitTargets
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-foreach(folder base io codebooks vq model)
+install(TARGETS ${VQKIT_LIBRARIES} vqkit vqkit_decode_shared EXPORT vqkitTargets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+foreach(folder base decode io codebooks vq model)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/vqkit
-          FILES_MATCHING PATTERN "*.h")
+          FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 endforeach()
 install(EXPORT vqkitTargets NAMESPACE vqkit:: DESTINATION ${vqkit_package_dir})
 

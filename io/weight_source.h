@@ -24,6 +24,8 @@ struct TensorShape {
     Index cols = 0;
 };
 
+class PackedWeights;
+
 class WeightSource {
 public:
     virtual ~WeightSource() = default;
@@ -39,6 +41,8 @@ public:
     virtual Matrix read(const std::string& name) const = 0;
     /// A hash of the model's content: config and every tensor's stored bytes.
     virtual std::string content_hash() const = 0;
+    /// The file whose tensors can be multiplied with as they are; null for all other sources.
+    virtual std::shared_ptr<const PackedWeights> packed() const { return nullptr; }
 };
 
 /// Opens a HF folder (config.json + safetensors, single or sharded) or a GGUF file, memory-mapped.

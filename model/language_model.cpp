@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "model/packed_linear.h"
 
 namespace vq {
 
@@ -44,7 +45,7 @@ KvCache::KvCache(const ModelConfig& config, Index capacity) : capacity_(capacity
 }
 
 LanguageModel::LanguageModel(const WeightSource& source, Precision precision, Index positions,
-                             const Progress& progress)
+                             const Progress& progress, bool packed_head)
     : context_(source.config(), checked_positions(source.config(), positions)),
       scratch_(std::make_unique<ScratchPool>()),
       norm_(load_vector(source, "model.norm.weight")) {
@@ -65,11 +66,21 @@ LanguageModel::LanguageModel(const WeightSource& source, Precision precision, In
     blocks_.reserve(layers);
     for (auto& block : loaded) blocks_.push_back(std::move(*block));
 
-    embedding_ = source.read("model.embed_tokens.weight");
-    const Matrix own_head = config().tie_embeddings ? Matrix() : source.read("lm_head.weight");
-    const Matrix* head = config().tie_embeddings ? &embedding_ : &own_head;
-    head_ = Linear(std::span(&head, 1), Vector(), precision);
-    VQ_ASSERT(embedding_.rows() == config().vocab_size && head_.out() == config().vocab_size);
+    if (precision != Precision::bf16) packed_ = source.packed();
+    const std::string head_name =
+        config().tie_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+    if (packed_ != nullptr && packed_head) {
+        head_ = Linear(PackedLinear(packed_, {head_name}, precision == Precision::fp32), Vector());
+    } else {
+        embedding_ = source.read("model.embed_tokens.weight");
+        const Matrix own_head = config().tie_embeddings ? Matrix() : source.read(head_name);
+        const Matrix* head = config().tie_embeddings ? &embedding_ : &own_head;
+        head_ = Linear(std::span(&head, 1), Vector(),
+                       precision == Precision::int8 ? fastest_precision() : precision);
+        if (packed_ != nullptr) embedding_ = Matrix();
+        VQ_ASSERT(packed_ != nullptr || embedding_.rows() == config().vocab_size);
+    }
+    VQ_ASSERT(head_.out() == config().vocab_size);
 }
 
 LanguageModel::~LanguageModel() = default;
@@ -84,14 +95,30 @@ void LanguageModel::forward(std::span<const TokenId> tokens, KvCache* cache, flo
         throw Error("the sequence is longer than was planned for",
                     std::to_string(past + count) + " tokens, at most " + std::to_string(room),
                     "use a shorter context");
-    for (Index t = 0; t < count; ++t)
-        std::copy_n(embedding_.row(tokens[static_cast<std::size_t>(t)]).data(), width,
-                    hidden + t * width);
+    if (packed_ != nullptr) {
+        vqd::Decoder decoder(packed_->file());
+        const std::size_t table = packed_->find("model.embed_tokens.weight");
+        for (Index t = 0; t < count; ++t)
+            decoder.dequantize_rows(table, tokens[static_cast<std::size_t>(t)], 1,
+                                    hidden + t * width);
+    } else {
+        for (Index t = 0; t < count; ++t)
+            std::copy_n(embedding_.row(tokens[static_cast<std::size_t>(t)]).data(), width,
+                        hidden + t * width);
+    }
     for (std::size_t layer = 0; layer < blocks_.size(); ++layer)
         blocks_[layer].forward(context_, hidden, count, past,
                                cache != nullptr ? &cache->layers_[layer] : nullptr, *scratch_);
     norm_rows(context_, hidden, count, norm_, hidden);
     if (cache != nullptr) cache->length_ += count;
+}
+
+std::int64_t LanguageModel::bytes_per_token() const {
+    std::int64_t bytes = head_.weight_bytes();
+    for (const Block& b : blocks_)
+        bytes += b.qkv.weight_bytes() + b.attention_out.weight_bytes() + b.mlp.gate.weight_bytes() +
+                 b.mlp.up.weight_bytes() + b.down.weight_bytes();
+    return bytes;
 }
 
 Vector LanguageModel::logits(const float* hidden) const {

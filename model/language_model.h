@@ -30,8 +30,11 @@ class LanguageModel {
 public:
     /// Reads all weights. `positions`: the longest sequence that will be run (0: the model's
     /// maximum). Throws Error when it is more than that, or when a tensor cannot be read.
+    /// Layers and embedding of a packed source stay packed; its head is made resident (with the
+    /// fastest precision there is, fp32 for fp32), which suits many tokens at a time, unless
+    /// `packed_head` is set, which suits writing text.
     LanguageModel(const WeightSource& source, Precision precision, Index positions,
-                  const Progress& progress);
+                  const Progress& progress, bool packed_head = false);
     ~LanguageModel();
     LanguageModel(const LanguageModel&) = delete;
     LanguageModel& operator=(const LanguageModel&) = delete;
@@ -48,13 +51,16 @@ public:
     const Linear& head() const { return head_; }
     /// logits (vocab_size) of one row of hidden.
     Vector logits(const float* hidden) const;
+    /// Bytes of weights that are read for every token that is written.
+    std::int64_t bytes_per_token() const;
     /// Temporary memory for callers of head().
     ScratchPool& scratch() const { return *scratch_; }
 
 private:
     BlockContext context_;
     std::unique_ptr<ScratchPool> scratch_;
-    Matrix embedding_;
+    Matrix embedding_;                             ///< empty when it is read from `packed_`
+    std::shared_ptr<const PackedWeights> packed_;  ///< null: all weights are resident
     std::vector<Block> blocks_;
     Vector norm_;
     Linear head_;

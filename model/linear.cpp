@@ -6,6 +6,7 @@
 #include <dnnl.hpp>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "base/error.h"
 #include "base/gemm.h"
 #include "model/kernels.h"
+#include "model/packed_linear.h"
 #include "model/work_split.h"
 
 namespace vq {
@@ -56,13 +58,14 @@ dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, Index m, Index
 }  // namespace
 
 const char* precision_name(Precision precision) {
-    return precision == Precision::bf16 ? "bf16" : "fp32";
+    return precision == Precision::bf16 ? "bf16" : precision == Precision::int8 ? "int8" : "fp32";
 }
 
 Precision parse_precision(const std::string& name) {
     if (name == "fp32") return Precision::fp32;
     if (name == "bf16") return Precision::bf16;
-    throw Error("unknown precision", name, "use fp32 or bf16");
+    if (name == "int8") return Precision::int8;
+    throw Error("unknown precision", name, "use fp32, bf16 or int8");
 }
 
 bool has_fast_bf16() {
@@ -84,7 +87,8 @@ struct Linear::Impl {
     Precision precision = Precision::fp32;
     const Kernels* kernel = nullptr;
 
-    Matrix weight;  // fp32
+    Matrix weight;                               // fp32
+    std::optional<PackedLinear> packed_weights;  // packed
 
     dnnl::engine engine;  // bf16
     std::vector<memory> packed;
@@ -177,6 +181,22 @@ Linear::Linear(std::span<const Matrix* const> weights, const Vector& bias, Preci
     }
 }
 
+Linear::Linear(PackedLinear weights, const Vector& bias) : impl_(std::make_unique<Impl>()) {
+    impl_->kernel = &kernels(active_isa());
+    impl_->in = weights.in();
+    for (Index i = 0; i <= weights.parts(); ++i) impl_->begin.push_back(weights.begin(i));
+    impl_->out = impl_->begin.back();
+    VQ_ASSERT(bias.size() == 0 || bias.size() == impl_->out);
+    impl_->bias = bias;
+    impl_->precision = weights.exact() ? Precision::fp32 : Precision::int8;
+    impl_->packed_weights = std::move(weights);
+}
+
+std::int64_t Linear::weight_bytes() const {
+    if (impl_->packed_weights) return impl_->packed_weights->bytes();
+    return in() * out() * (impl_->precision == Precision::bf16 ? 2 : 4);
+}
+
 Index Linear::in() const {
     return impl_->in;
 }
@@ -194,12 +214,12 @@ Index Linear::block_end(Index b) const {
 }
 
 std::size_t Linear::operand_bytes(Index tokens) const {
-    if (impl_->precision == Precision::fp32) return 0;
+    if (impl_->precision != Precision::bf16) return 0;
     return static_cast<std::size_t>(tokens * impl_->in) * sizeof(BFloat16);
 }
 
 const void* Linear::operand(const float* x, Index tokens, void* rounded) const {
-    if (impl_->precision == Precision::fp32) return x;
+    if (impl_->precision != Precision::bf16) return x;
     impl_->kernel->to_bf16(x, tokens * impl_->in, static_cast<BFloat16*>(rounded));
     return rounded;
 }
@@ -214,7 +234,9 @@ void Linear::apply_block(const void* operand, Index tokens, Index b, float* y,
                          ScratchPool& scratch) const {
     const Index first = block_begin(b);
     const Index n = block_end(b) - first;
-    if (impl_->precision == Precision::fp32) {
+    if (impl_->packed_weights) {
+        impl_->packed_weights->apply(b, static_cast<const float*>(operand), tokens, y, scratch);
+    } else if (impl_->precision == Precision::fp32) {
         sgemm_serial(false, true, tokens, n, impl_->in, 1.0F, static_cast<const float*>(operand),
                      impl_->in, impl_->weight.data() + first * impl_->in, impl_->in, 0.0F, y, n);
     } else {
@@ -238,7 +260,7 @@ void Linear::apply_block(const void* operand, Index tokens, Index b, float* y,
 
 void Linear::apply(const float* x, Index tokens, float* y, ScratchPool& scratch) const {
     const Index tiles = (tokens + tile_tokens - 1) / tile_tokens;
-    parallel_for_work(tiles * blocks(), tokens * in() * out(), [&](Index item) {
+    const auto run = [&](Index item) {
         const Index first = item / blocks() * tile_tokens;
         const Index count = std::min(tile_tokens, tokens - first);
         const Index b = item % blocks();
@@ -253,7 +275,12 @@ void Linear::apply(const float* x, Index tokens, float* y, ScratchPool& scratch)
         const auto tile = scratch.floats(count * n);
         apply_block(from, count, b, tile.floats(), scratch);
         for (Index t = 0; t < count; ++t) std::copy_n(tile.floats() + t * n, n, to + t * out());
-    });
+    };
+    if (impl_->packed_weights) {  // which use all threads for one block
+        for (Index item = 0; item < tiles * blocks(); ++item) run(item);
+    } else {
+        parallel_for_work(tiles * blocks(), tokens * in() * out(), run);
+    }
 }
 
 }  // namespace vq

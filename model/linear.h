@@ -1,5 +1,6 @@
-// Linear: y = x W^T + b with W resident in fp32 or in bf16. The bf16 product rounds x and W to
-// bf16 and sums in fp32 (oneDNN: AVX512-BF16 or AMX instructions).
+// Linear: y = x W^T + b with W resident in fp32 or in bf16, or packed as it lies in a mapped file.
+// The bf16 product rounds x and W to bf16 and sums in fp32 (oneDNN: AVX512-BF16 or AMX
+// instructions).
 //
 // Work is cut into tiles of fixed size (128 rows of x, up to 512 rows of W), each computed by one
 // single-threaded library call: results do not depend on the number of threads.
@@ -15,9 +16,11 @@
 
 namespace vq {
 
-enum class Precision : std::uint8_t { fp32, bf16 };
+/// int8: packed weights with activations rounded to int8; with packed weights, fp32 means decoded
+/// weights and fp32 sums.
+enum class Precision : std::uint8_t { fp32, bf16, int8 };
 
-/// "fp32", "bf16".
+/// "fp32", "bf16", "int8".
 const char* precision_name(Precision precision);
 /// The inverse; throws Error on another name.
 Precision parse_precision(const std::string& name);
@@ -26,18 +29,24 @@ bool has_fast_bf16();
 /// bf16 where has_fast_bf16(), else fp32: the fastest precision for evaluation and calibration.
 Precision fastest_precision();
 
+class PackedLinear;
+
 class Linear {
 public:
     Linear();
     /// The rows of `weights` one below the other, all (rows_i, in). `bias` is empty or has as many
     /// elements as there are rows. With bf16 on a machine without it, fp32 is used.
     Linear(std::span<const Matrix* const> weights, const Vector& bias, Precision precision);
+    /// Packed weights: a block for each tensor.
+    Linear(PackedLinear weights, const Vector& bias);
     ~Linear();
     Linear(Linear&&) noexcept;
     Linear& operator=(Linear&&) noexcept;
 
     Index in() const;
     Index out() const;
+    /// Bytes of weights that a product with one token reads.
+    std::int64_t weight_bytes() const;
     /// Blocks of rows of W that are computed at once: row block b is [block_begin(b),
     /// block_end(b)).
     Index blocks() const;

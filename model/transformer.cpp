@@ -7,6 +7,7 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/gemm.h"
+#include "model/packed_linear.h"
 #include "model/work_split.h"
 
 namespace vq {
@@ -104,26 +105,35 @@ Linear load_group(const WeightSource& source, Index layer, BlockGroup group, Pre
                   const Replacements* replacements, Index first, Index count) {
     const std::vector<std::string>& parts = group_parts(group);
     const Index last = count == 0 ? static_cast<Index>(parts.size()) : first + count;
+    // Packed weights are used as they lie unless some of them are replaced.
+    const auto packed = replacements == nullptr && precision != Precision::bf16
+                            ? source.packed()
+                            : std::shared_ptr<const PackedWeights>();
+    std::vector<std::string> names;
     std::vector<Matrix> own;
     own.reserve(parts.size());
     std::vector<const Matrix*> weights;
     std::vector<float> bias;
     for (Index i = first; i < last; ++i) {
         const std::string part = layer_tensor(layer, parts[static_cast<std::size_t>(i)]);
+        names.push_back(part + ".weight");
         const Matrix* weight = nullptr;
         if (replacements != nullptr) {
             const auto at = replacements->find(part + ".weight");
             if (at != replacements->end()) weight = &at->second;
         }
-        if (weight == nullptr) weight = &own.emplace_back(source.read(part + ".weight"));
+        if (weight == nullptr && packed == nullptr)
+            weight = &own.emplace_back(source.read(part + ".weight"));
         weights.push_back(weight);
         if (!has_bias(source.config(), group)) continue;
         const Vector piece = load_vector(source, part + ".bias");
-        VQ_ASSERT(piece.size() == weight->rows());
+        VQ_ASSERT(piece.size() == source.shape(part + ".weight").rows);
         bias.insert(bias.end(), piece.begin(), piece.end());
     }
-    return {std::span<const Matrix* const>(weights),
-            Eigen::Map<const Vector>(bias.data(), static_cast<Index>(bias.size())), precision};
+    const Vector all_bias = Eigen::Map<const Vector>(bias.data(), static_cast<Index>(bias.size()));
+    if (packed != nullptr)
+        return {PackedLinear(packed, names, precision == Precision::fp32), all_bias};
+    return {std::span<const Matrix* const>(weights), all_bias, precision};
 }
 
 MlpWeights load_mlp(const WeightSource& source, Index layer, Precision precision,

@@ -111,7 +111,9 @@ Settings preset_settings(const std::string& name) {
         s.code.along = Along::outputs;
         s.scale.scope = ScaleLayout::Scope::row;
         s.refine.rounds = 2;
+        s.correction = 0.5;
         if (name == "qtip") {
+            s.correction = 0;
             s.code.waterfill = false;
             s.scale.scope = ScaleLayout::Scope::tensor;
             s.refine.rounds = 0;

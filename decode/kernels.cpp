@@ -1,0 +1,13 @@
+#include "decode/kernels.h"
+
+#include "base/cpu.h"
+
+namespace vq::decode {
+
+const Kernels& active_kernels() {
+    const Isa isa = active_isa();
+    if (isa == Isa::avx512 && has_avx512_vnni()) return kernels_avx512vnni;
+    return isa == Isa::scalar ? kernels_scalar : kernels_avx2;
+}
+
+}  // namespace vq::decode

@@ -1,0 +1,72 @@
+// The inner loops of decoding, one table an instruction set, picked when a file is opened. The
+// scalar table is the reference: all others give the same bits, except the dot products of floats,
+// whose sums run over 32 or 64 lanes.
+#pragma once
+
+#include "decode/packed_file.h"
+
+namespace vq::decode {
+
+/// Columns that share one scale of the int8 activations.
+inline constexpr Index activation_group = 128;
+
+/// Activations of one segment as int8, a scale a group of activation_group columns.
+struct ByteActivations {
+    /// size (ceil(cols / 2)): the bytes (q_j, q_j, q_{j+1}, q_{j+1}) of a pair of columns, q_j in
+    /// the lowest byte.
+    const std::uint32_t* pairs;
+    const float* scales;       ///< size (groups): x = scale * q
+    const std::int32_t* sums;  ///< size (groups): sum of q
+};
+
+/// Tables of a lookup-table code for one activation vector.
+struct LutTables {
+    std::uint8_t* bytes;  ///< [group][stage][2^stage_bits]: dot product / scale + 128, rounded
+    float* scales;        ///< [block]: value of one step of a table of the block
+};
+
+inline constexpr Index panel_rows = 64;
+
+struct PanelWeights {
+    const std::uint8_t* bytes;
+    const float* row_scales;
+};
+struct PanelInputs {
+    const std::uint32_t* quads;
+    const float* scales;
+    const std::int32_t* sums;
+};
+
+struct Kernels {
+    const char* name;
+    /// Tables of block `block` of a lut segment; x: the segment's activations, size (cols).
+    void (*lut_tables)(const Segment& s, const float* x, Index block, const LutTables& tables);
+    /// y[r] += sum of the tables at the codes, for `count` tiles from `tile` on; y: size (64
+    /// count).
+    void (*lut_rows)(const Segment& s, Index padded_rows, const LutTables& tables, Index tile,
+                     Index count, float* y);
+    /// y[r] += sum_j (four bytes of state (r, j) - 510) x_j for the rows of one tile; y: size (T).
+    void (*trellis_rows)(const Segment& s, const ByteActivations& x, Index tile, float* y);
+    /// A panel of 64 rows of weights times `tokens` vectors, over up to 128 columns (4 a quad):
+    ///     y[token * stride + r] += row_scales[r] x_scales[token] sum_j (w_rj - 128) x_j.
+    /// weights: [quad][64 rows][4]; x: [token][32 quads] of int8; sums: of each token's x_j.
+    void (*panel)(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
+                  Index stride);
+    /// activation_group weights of a row to bytes, round(v / scale) + 128, scale = max |v| / 127,
+    /// which is returned.
+    float (*round_weights)(const float* v, std::uint8_t* bytes);
+    /// Sum of a[i] b[i].
+    float (*dot)(const float* a, const float* b, Index n);
+    float (*dot_half)(const Half* a, const float* b, Index n);
+    float (*dot_bf16)(const BFloat16* a, const float* b, Index n);
+};
+
+extern const Kernels kernels_scalar;
+extern const Kernels kernels_avx2;
+extern const Kernels kernels_avx512vnni;
+
+/// The best table of the processor, or the one that VQ_ISA asks for (avx512 means VBMI and VNNI
+/// here; a processor without them gets avx2). Throws Error as active_isa().
+const Kernels& active_kernels();
+
+}  // namespace vq::decode

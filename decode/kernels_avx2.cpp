@@ -1,0 +1,242 @@
+// AVX2 with FMA. 256-entry tables do not fit its shuffles: lookups are scalar loads here, tables
+// are built with vectors. The trellis runs 8 rows and two columns a register.
+#include <immintrin.h>
+
+#include "decode/kernels.h"
+#include "decode/lut.h"
+#include "decode/trellis.h"
+
+namespace vq::decode {
+
+namespace {
+
+/// Dot products of 8 codewords with one group's activations.
+__m256i products(const std::int16_t* words, const std::int16_t* x, int dim) {
+    __m256i sum = _mm256_setzero_si256();
+    for (int j = 0; j < dim; j += 2) {
+        std::int32_t pair;
+        __builtin_memcpy(&pair, x + j, sizeof(pair));
+        const auto* from = reinterpret_cast<const __m256i*>(words + 16 * j);
+        sum = _mm256_add_epi32(
+            sum, _mm256_madd_epi16(_mm256_loadu_si256(from), _mm256_set1_epi32(pair)));
+    }
+    return sum;
+}
+
+void lut_tables(const Segment& s, const float* x, Index block, const LutTables& tables) {
+    LutInputs in;
+    quantize_lut_inputs(s, x, block, in);
+    const Index codewords = lut_table_bytes(s);
+    const auto words = [&](Index e) {  // 8 codewords from e on: half of a run of 16
+        return s.lut->words.data() + e / 16 * 16 * s.dim + e % 16 * 2;
+    };
+    __m256i largest = _mm256_setzero_si256();
+    for (Index g = 0; g < in.groups; ++g)
+        for (Index e = 0; e < codewords; e += 8)
+            largest = _mm256_max_epi32(
+                largest, _mm256_abs_epi32(products(words(e), in.words + g * s.dim, s.dim)));
+    alignas(32) std::int32_t lanes[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), largest);
+    std::int32_t most = 0;
+    for (const std::int32_t v : lanes) most = v > most ? v : most;
+    const __m256 inverse = _mm256_set1_ps(lut_inverse(most));
+    std::uint8_t* out = tables.bytes + block * lut_block * codewords;
+    for (Index g = 0; g < in.groups; ++g)
+        for (Index e = 0; e < codewords; e += 8) {
+            const __m256 t = _mm256_cvtepi32_ps(products(words(e), in.words + g * s.dim, s.dim));
+            _mm256_store_si256(reinterpret_cast<__m256i*>(lanes),
+                               _mm256_cvtps_epi32(_mm256_mul_ps(t, inverse)));
+            for (const std::int32_t v : lanes) *out++ = static_cast<std::uint8_t>(v + 128);
+        }
+    tables.scales[block] = lut_scale(s, in, most);
+}
+
+void lut_rows(const Segment& s, Index padded_rows, const LutTables& tables, Index tile, Index count,
+              float* y) {
+    const Index tiles = padded_rows / lut_tile;
+    for (Index b = 0; b < ceil_div(s.groups(), lut_block); ++b) {
+        const Index groups = lut_groups(s, b);
+        const auto bias = static_cast<std::int32_t>(128 * groups * s.stages);
+        for (Index t = 0; t < count; ++t) {
+            std::uint16_t sum[lut_tile] = {};  // by position
+            const std::uint8_t* codes = s.codes + lut_offset(s, tiles, b, tile + t);
+            const std::uint8_t* table = tables.bytes + b * lut_block * lut_table_bytes(s);
+            for (Index g = 0; g < groups; ++g)
+                for (int m = 0; m < s.stages; ++m) {
+                    if (s.stage_bits[m] == lut_least_bits)
+                        for (Index r = 0; r < lut_tile; ++r) sum[r] += table[codes[r]];
+                    else
+                        for (Index r = 0; r < lut_tile; ++r)
+                            sum[lut_position(r)] += table[lut_code(codes, s.stage_bits[m], r)];
+                    codes += lut_stage_bytes(s.stage_bits[m]);
+                    table += Index{1} << s.stage_bits[m];
+                }
+            for (Index r = 0; r < lut_tile; ++r)
+                y[t * lut_tile + r] +=
+                    tables.scales[b] * static_cast<float>(sum[lut_position(r)] - bias);
+        }
+    }
+}
+
+/// Sums of the four bytes of both words of 16 states, as 16-bit integers.
+__m256i value_sums(const Segment& s, __m256i state) {
+    const __m256i ones = _mm256_set1_epi8(1);
+    const auto set = [](std::uint32_t v) { return _mm256_set1_epi16(static_cast<short>(v)); };
+    __m256i first;
+    __m256i second;
+    if (s.trellis_value == TrellisValue::byte_sum) {
+        const __m256i low = set(s.multiplier[0] & 0xFFFFu);
+        first = _mm256_mullo_epi16(state, low);
+        second = _mm256_add_epi16(_mm256_mulhi_epu16(state, low),
+                                  _mm256_mullo_epi16(state, set(s.multiplier[0] >> 16)));
+    } else {
+        first = _mm256_add_epi16(_mm256_mullo_epi16(state, set(s.multiplier[0])), set(s.addend[0]));
+        second =
+            _mm256_add_epi16(_mm256_mullo_epi16(state, set(s.multiplier[1])), set(s.addend[1]));
+    }
+    return _mm256_add_epi16(_mm256_maddubs_epi16(first, ones), _mm256_maddubs_epi16(second, ones));
+}
+
+/// The 64 bits of a column from row r0 (a multiple of 8) on: K bytes a step of 8 rows.
+std::uint64_t window(const Segment& s, const std::uint8_t* pair, Index odd, Index r0) {
+    const Index chunk_bytes = 4 * s.trellis_bits;
+    const Index column_bytes = s.tile_rows / 8 * s.trellis_bits;
+    std::uint64_t bits = 0;
+    for (Index i = 0; i < 8; ++i) {
+        Index at = r0 / 8 * s.trellis_bits + i;
+        while (at >= column_bytes) at -= column_bytes;
+        const Index chunk = at / chunk_bytes;
+        bits |= std::uint64_t{pair[(2 * chunk + odd) * chunk_bytes + at % chunk_bytes]} << 8 * i;
+    }
+    return bits;
+}
+
+/// States of rows r0 .. r0 + 7 of a pair: 32-bit lane r holds the first column's in its low half.
+__m256i states(const Segment& s, const std::uint8_t* pair, Index r0) {
+    const int k = s.trellis_bits;
+    const __m256i low = _mm256_set1_epi64x(0xFFFF);
+    __m256i rows[2];  // even rows, odd rows, as (column 0 | column 1 << 16) in qwords
+    const auto w0 = static_cast<long long>(window(s, pair, 0, r0));
+    const auto w1 = static_cast<long long>(window(s, pair, 1, r0));
+    for (int odd = 0; odd < 2; ++odd) {
+        const __m256i shift =
+            _mm256_setr_epi64x(odd * k, (2 + odd) * k, (4 + odd) * k, (6 + odd) * k);
+        const __m256i a = _mm256_and_si256(_mm256_srlv_epi64(_mm256_set1_epi64x(w0), shift), low);
+        const __m256i b = _mm256_and_si256(_mm256_srlv_epi64(_mm256_set1_epi64x(w1), shift), low);
+        rows[odd] = _mm256_or_si256(a, _mm256_slli_epi64(b, 16));
+    }
+    return _mm256_or_si256(rows[0], _mm256_slli_epi64(rows[1], 32));
+}
+
+void trellis_rows(const Segment& s, const ByteActivations& x, Index tile, float* y) {
+    constexpr Index pairs_a_group = activation_group / 2;
+    const Index pairs = trellis_pairs(s);
+    for (Index g = 0; g * pairs_a_group < pairs; ++g) {
+        const Index begin = g * pairs_a_group;
+        const Index end = pairs < begin + pairs_a_group ? pairs : begin + pairs_a_group;
+        const __m256i bias = _mm256_set1_epi32(-byte_sum_mean * x.sums[g]);
+        for (Index r0 = 0; r0 < s.tile_rows; r0 += 8) {
+            __m256i sum = bias;
+            for (Index p = begin; p < end; ++p) {
+                const __m256i bytes = value_sums(s, states(s, trellis_codes(s, tile, p), r0));
+                const auto q0 = static_cast<std::int8_t>(x.pairs[p] & 0xFFu);
+                const auto q1 = static_cast<std::int8_t>(x.pairs[p] >> 16 & 0xFFu);
+                const __m256i q = _mm256_set1_epi32((q0 & 0xFFFF) | q1 * 65536);
+                sum = _mm256_add_epi32(sum, _mm256_madd_epi16(bytes, q));
+            }
+            _mm256_storeu_ps(y + r0, _mm256_add_ps(_mm256_loadu_ps(y + r0),
+                                                   _mm256_mul_ps(_mm256_set1_ps(x.scales[g]),
+                                                                 _mm256_cvtepi32_ps(sum))));
+        }
+    }
+}
+
+void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
+           Index stride) {
+    const __m256i low_bytes = _mm256_set1_epi16(0x00FF);
+    for (Index t = 0; t < tokens; ++t)
+        for (Index r = 0; r < panel_rows; r += 8) {
+            __m256i sum = _mm256_set1_epi32(-128 * x.sums[t]);
+            for (Index q = 0; q < quads; ++q) {
+                const __m256i v = _mm256_loadu_si256(
+                    reinterpret_cast<const __m256i*>(w.bytes + (q * panel_rows + r) * 4));
+                const __m256i quad =
+                    _mm256_set1_epi32(static_cast<int>(x.quads[t * (activation_group / 4) + q]));
+                // As 16-bit integers: bytes 0 and 2, then bytes 1 and 3.
+                const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(quad, 8), 8);
+                const __m256i odd = _mm256_srai_epi16(quad, 8);
+                sum = _mm256_add_epi32(
+                    sum, _mm256_add_epi32(_mm256_madd_epi16(_mm256_and_si256(v, low_bytes), even),
+                                          _mm256_madd_epi16(_mm256_srli_epi16(v, 8), odd)));
+            }
+            const __m256 scale =
+                _mm256_mul_ps(_mm256_loadu_ps(w.row_scales + r), _mm256_set1_ps(x.scales[t]));
+            float* to = y + t * stride + r;
+            _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to),
+                                               _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sum))));
+        }
+}
+
+float round_weights(const float* v, std::uint8_t* bytes) {
+    const __m256 sign = _mm256_set1_ps(-0.0F);
+    __m256 largest = _mm256_setzero_ps();
+    for (Index j = 0; j < activation_group; j += 8)
+        largest = _mm256_max_ps(largest, _mm256_andnot_ps(sign, _mm256_loadu_ps(v + j)));
+    alignas(32) float lanes[8];
+    _mm256_store_ps(lanes, largest);
+    float most = 0;
+    for (const float x : lanes) most = x > most ? x : most;
+    const __m256 inverse = _mm256_set1_ps(most > 0 ? 127.0F / most : 0);
+    alignas(32) std::int32_t words[8];
+    for (Index j = 0; j < activation_group; j += 8) {
+        _mm256_store_si256(reinterpret_cast<__m256i*>(words),
+                           _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(v + j), inverse)));
+        for (Index k = 0; k < 8; ++k) bytes[j + k] = static_cast<std::uint8_t>(words[k] + 128);
+    }
+    return most / 127.0F;
+}
+
+struct Floats {
+    static __m256 load(const float* p) { return _mm256_loadu_ps(p); }
+    static float one(float x) { return x; }
+};
+struct Halves {
+    static __m256 load(const Half* p) {
+        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
+    static float one(Half x) { return _cvtsh_ss(x); }
+};
+struct BFloats {
+    static __m256 load(const BFloat16* p) {
+        const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+    }
+    static float one(BFloat16 x) {
+        return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(x << 16)));
+    }
+};
+
+template <class A, class T>
+float dot_of(const T* a, const float* b, Index n) {
+    __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
+                     _mm256_setzero_ps()};
+    Index i = 0;
+    for (; i + 32 <= n; i += 32)
+        for (int k = 0; k < 4; ++k)
+            sum[k] =
+                _mm256_fmadd_ps(A::load(a + i + 8 * k), _mm256_loadu_ps(b + i + 8 * k), sum[k]);
+    alignas(32) float lanes[8];
+    _mm256_store_ps(lanes,
+                    _mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3])));
+    float total = 0;
+    for (const float v : lanes) total += v;
+    for (; i < n; ++i) total += A::one(a[i]) * b[i];
+    return total;
+}
+
+}  // namespace
+
+const Kernels kernels_avx2 = {"avx2",        lut_tables,     lut_rows,       trellis_rows,   panel,
+                              round_weights, dot_of<Floats>, dot_of<Halves>, dot_of<BFloats>};
+
+}  // namespace vq::decode

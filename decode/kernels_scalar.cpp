@@ -1,0 +1,113 @@
+// The reference: what every other table must compute, written to be read.
+#include <cmath>
+
+#include "decode/kernels.h"
+#include "decode/layout.h"
+#include "decode/lut.h"
+#include "decode/trellis.h"
+
+namespace vq::decode {
+
+namespace {
+
+void lut_tables(const Segment& s, const float* x, Index block, const LutTables& tables) {
+    LutInputs in;
+    quantize_lut_inputs(s, x, block, in);
+    std::int32_t most = 0;
+    for_lut_words(s, in, [&](std::int32_t t, Index) { most = std::max(most, std::abs(t)); });
+    const float inverse = lut_inverse(most);
+    std::uint8_t* out = tables.bytes + block * lut_block * lut_table_bytes(s);
+    for_lut_words(s, in, [&](std::int32_t t, Index i) {
+        out[i] = static_cast<std::uint8_t>(std::lrintf(static_cast<float>(t) * inverse) + 128);
+    });
+    tables.scales[block] = lut_scale(s, in, most);
+}
+
+void lut_rows(const Segment& s, Index padded_rows, const LutTables& tables, Index tile, Index count,
+              float* y) {
+    const Index tiles = padded_rows / lut_tile;
+    for (Index b = 0; b < ceil_div(s.groups(), lut_block); ++b) {
+        const Index groups = lut_groups(s, b);
+        const Index bias = 128 * groups * s.stages;
+        for (Index t = 0; t < count; ++t) {
+            std::int32_t sum[lut_tile] = {};
+            const std::uint8_t* codes = s.codes + lut_offset(s, tiles, b, tile + t);
+            const std::uint8_t* table = tables.bytes + b * lut_block * lut_table_bytes(s);
+            for (Index g = 0; g < groups; ++g)
+                for (int m = 0; m < s.stages; ++m) {
+                    for (Index r = 0; r < lut_tile; ++r)
+                        sum[r] += table[lut_code(codes, s.stage_bits[m], r)];
+                    codes += lut_stage_bytes(s.stage_bits[m]);
+                    table += Index{1} << s.stage_bits[m];
+                }
+            for (Index r = 0; r < lut_tile; ++r)
+                y[t * lut_tile + r] += tables.scales[b] * static_cast<float>(sum[r] - bias);
+        }
+    }
+}
+
+void trellis_rows(const Segment& s, const ByteActivations& x, Index tile, float* y) {
+    constexpr Index pairs_a_group = activation_group / 2;
+    const Index pairs = trellis_pairs(s);
+    for (Index g = 0; g * pairs_a_group < pairs; ++g) {
+        const Index end = std::min(pairs, (g + 1) * pairs_a_group);
+        for (Index r = 0; r < s.tile_rows; ++r) {
+            std::int32_t sum = -byte_sum_mean * x.sums[g];
+            for (Index p = g * pairs_a_group; p < end; ++p)
+                for (Index odd = 0; odd < 2; ++odd) {
+                    const std::uint32_t state = trellis_state(s, trellis_codes(s, tile, p), odd, r);
+                    const auto q = static_cast<std::int8_t>(x.pairs[p] >> (16 * odd) & 0xFFu);
+                    sum += byte_sum(trellis_word(s, state)) * q;
+                }
+            y[r] += x.scales[g] * static_cast<float>(sum);
+        }
+    }
+}
+
+void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
+           Index stride) {
+    for (Index t = 0; t < tokens; ++t)
+        for (Index r = 0; r < panel_rows; ++r) {
+            std::int32_t sum = -128 * x.sums[t];
+            for (Index j = 0; j < 4 * quads; ++j) {
+                const std::uint32_t quad = x.quads[t * (activation_group / 4) + j / 4];
+                const auto q = static_cast<std::int8_t>(quad >> (8 * (j % 4)) & 0xFFu);
+                sum += w.bytes[(j / 4 * panel_rows + r) * 4 + j % 4] * q;
+            }
+            y[t * stride + r] += w.row_scales[r] * x.scales[t] * static_cast<float>(sum);
+        }
+}
+
+float round_weights(const float* v, std::uint8_t* bytes) {
+    float most = 0;
+    for (Index j = 0; j < activation_group; ++j) most = std::max(most, std::fabs(v[j]));
+    const float inverse = most > 0 ? 127.0F / most : 0;
+    for (Index j = 0; j < activation_group; ++j)
+        bytes[j] = static_cast<std::uint8_t>(std::lrintf(v[j] * inverse) + 128);
+    return most / 127.0F;
+}
+
+float dot(const float* a, const float* b, Index n) {
+    float sum = 0;
+    for (Index i = 0; i < n; ++i) sum += a[i] * b[i];
+    return sum;
+}
+
+float dot_half(const Half* a, const float* b, Index n) {
+    float sum = 0;
+    for (Index i = 0; i < n; ++i) sum += float_from_half(a[i]) * b[i];
+    return sum;
+}
+
+float dot_bf16(const BFloat16* a, const float* b, Index n) {
+    float sum = 0;
+    for (Index i = 0; i < n; ++i) sum += float_from_bf16(a[i]) * b[i];
+    return sum;
+}
+
+}  // namespace
+
+const Kernels kernels_scalar = {"scalar",      lut_tables, lut_rows, trellis_rows, panel,
+                                round_weights, dot,        dot_half, dot_bf16};
+
+}  // namespace vq::decode

@@ -1,0 +1,90 @@
+// Where codes lie in a packed segment: shared by the kernels and by the exporter that writes them.
+//
+// lut: codes of 8 + e bits, d columns a group, 64 rows a tile, 16 groups a block.
+//     [block][tile][group in block][stage]: 64 bytes, the low 8 bits of 64 rows, then e planes of 8
+//     bytes, a bit for each. Row r of a tile is byte 2r (r < 32) or 2r - 63: even bytes are rows
+//     0-31, odd ones 32-63, so that 16-bit sums of even and odd bytes come out in order of rows.
+// trellis: T rows a tile, K bits a weight, tail-biting: the bits of a column of a tile are a cyclic
+//     stream, lowest bit first; the state of row r is its 16 bits from bit K r on.
+//     [tile][pair of columns][32 rows][column of the pair]: 4K bytes. An odd last column has a twin
+//     of zeros.
+// table: [row, or band of `dim` rows][vector]: codes one after the other, lowest bit first; every
+//     row (band) begins with a whole byte.
+#pragma once
+
+#include <cstdint>
+
+#include "decode/packed_file.h"
+
+namespace vq::decode {
+
+inline constexpr Index lut_tile = 64;
+inline constexpr Index lut_block = 16;
+inline constexpr int lut_least_bits = 8;
+inline constexpr int lut_most_bits = 10;
+
+static inline Index ceil_div(Index a, Index b) {
+    return (a + b - 1) / b;
+}
+
+/// Bytes of one stage's codes of a tile and group.
+static inline Index lut_stage_bytes(int bits) {
+    return lut_tile + 8 * (bits - lut_least_bits);
+}
+/// Bytes of all stages of a tile and group.
+static inline Index lut_unit(const Segment& s) {
+    Index bytes = 0;
+    for (int m = 0; m < s.stages; ++m) bytes += lut_stage_bytes(s.stage_bits[m]);
+    return bytes;
+}
+static inline Index lut_groups(const Segment& s, Index block) {
+    const Index left = s.groups() - block * lut_block;
+    return left < lut_block ? left : lut_block;
+}
+/// Start of a tile's codes in a block.
+static inline Index lut_offset(const Segment& s, Index tiles, Index block, Index tile) {
+    return (tiles * block * lut_block + tile * lut_groups(s, block)) * lut_unit(s);
+}
+/// Byte (and bit of the planes) of row r of a tile.
+static inline Index lut_position(Index r) {
+    return r < 32 ? 2 * r : 2 * r - 63;
+}
+
+inline constexpr Index trellis_chunk = 32;
+/// Bytes of one pair of columns of a tile.
+static inline Index trellis_pair_bytes(const Segment& s) {
+    return s.tile_rows * 2 * s.trellis_bits / 8;
+}
+static inline Index trellis_pairs(const Segment& s) {
+    return ceil_div(s.cols, 2);
+}
+
+static inline Index table_row_bytes(const Segment& s) {
+    return ceil_div((s.along_outputs ? s.cols : s.groups()) * s.bits, 8);
+}
+
+/// Bytes of a segment's codes without the slack; -1 when it does not fit into an Index.
+static inline Index code_bytes(const Segment& s, Index padded_rows) {
+    Index units = 0;
+    Index unit = 0;
+    switch (s.code) {
+        case CodeKind::lut:
+            units = padded_rows / lut_tile;
+            if (__builtin_mul_overflow(units, s.groups(), &units)) return -1;
+            unit = lut_unit(s);
+            break;
+        case CodeKind::table:
+            units = s.along_outputs ? padded_rows / s.dim : padded_rows;
+            unit = table_row_bytes(s);
+            break;
+        case CodeKind::trellis:
+            units = padded_rows / s.tile_rows;
+            if (__builtin_mul_overflow(units, trellis_pairs(s), &units)) return -1;
+            unit = trellis_pair_bytes(s);
+            break;
+    }
+    Index bytes = 0;
+    return __builtin_mul_overflow(units, unit, &bytes) ? -1 : bytes;
+}
+
+}  // namespace vq::decode

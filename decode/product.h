@@ -1,0 +1,33 @@
+// Products with a packed tensor: y = W x for one activation vector or many.
+#pragma once
+
+#include <cstddef>
+
+#include "decode/kernels.h"
+#include "decode/packed_file.h"
+
+namespace vq::decode {
+
+/// The caller's threads: calls task(context, i) for every i < n, in any order, and returns when all
+/// are done. Null: one after the other.
+struct Threads {
+    void (*parallel_for)(void* pool, std::size_t n, void (*task)(void* context, std::size_t i),
+                         void* context) = nullptr;
+    void* pool = nullptr;
+};
+
+enum class Mode { int8, exact };
+
+/// Bytes of scratch that a product with `t` and `batch` vectors needs.
+std::size_t scratch_bytes(const Tensor& t, Index batch);
+/// The same for dequantize_rows().
+std::size_t dequantize_scratch_bytes(const Tensor& t);
+
+/// y (batch, rows) = x (batch, cols) W^T. `scratch` is aligned to 64 bytes.
+void multiply(const Kernels& kernels, const Tensor& t, Mode mode, const float* x, Index batch,
+              float* y, void* scratch, const Threads& threads);
+
+/// Rows [row, row + count) of W, size (count, cols).
+void dequantize_rows(const Tensor& t, Index row, Index count, float* out, void* scratch);
+
+}  // namespace vq::decode

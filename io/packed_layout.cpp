@@ -1,0 +1,72 @@
+#include "io/packed_layout.h"
+
+#include <algorithm>
+
+#include "base/bits.h"
+#include "base/error.h"
+#include "decode/layout.h"
+
+namespace vq {
+
+std::vector<std::uint8_t> lut_layout(std::span<const std::uint64_t> codes, Index rows, Index groups,
+                                     const std::vector<int>& stage_bits) {
+    using namespace decode;
+    VQ_ASSERT(rows % lut_tile == 0 && static_cast<Index>(codes.size()) == rows * groups);
+    decode::Segment s;
+    s.cols = groups;  // with dim 1 the columns are the groups
+    s.stages = static_cast<int>(stage_bits.size());
+    std::copy(stage_bits.begin(), stage_bits.end(), s.stage_bits);
+    const Index tiles = rows / lut_tile;
+    std::vector<std::uint8_t> out(static_cast<std::size_t>(rows / lut_tile * groups * lut_unit(s)));
+    for (Index i = 0; i < rows; ++i)
+        for (Index g = 0; g < groups; ++g) {
+            std::uint64_t code = codes[static_cast<std::size_t>(i * groups + g)];
+            const Index at = lut_position(i % lut_tile);
+            std::uint8_t* to = out.data() + lut_offset(s, tiles, g / lut_block, i / lut_tile) +
+                               g % lut_block * lut_unit(s);
+            for (const int bits : stage_bits) {
+                to[at] = static_cast<std::uint8_t>(code);
+                for (int plane = 0; plane + lut_least_bits < bits; ++plane)
+                    to[lut_tile + 8 * plane + at / 8] |= static_cast<std::uint8_t>(
+                        (code >> (lut_least_bits + plane) & 1u) << (at % 8));
+                code >>= bits;
+                to += lut_stage_bytes(bits);
+            }
+        }
+    return out;
+}
+
+std::vector<std::uint8_t> table_layout(std::span<const std::uint64_t> codes, Index rows,
+                                       Index count, int bits) {
+    VQ_ASSERT(static_cast<Index>(codes.size()) == rows * count);
+    std::vector<std::uint8_t> out;
+    out.reserve(static_cast<std::size_t>(rows * packed_bytes(count, bits)));
+    for (Index i = 0; i < rows; ++i) {
+        const std::vector<std::uint8_t> row = pack_bits(
+            codes.subspan(static_cast<std::size_t>(i * count), static_cast<std::size_t>(count)),
+            bits);
+        out.insert(out.end(), row.begin(), row.end());
+    }
+    return out;
+}
+
+std::vector<std::uint8_t> trellis_layout(std::span<const std::uint8_t> streams, Index rows,
+                                         Index cols, Index tile_rows, int bits) {
+    VQ_ASSERT(tile_rows % decode::trellis_chunk == 0 && rows % tile_rows == 0);
+    const Index column_bytes = tile_rows * bits / 8;
+    const Index chunk_bytes = decode::trellis_chunk * bits / 8;
+    const Index tiles = rows / tile_rows;
+    const Index pairs = (cols + 1) / 2;
+    VQ_ASSERT(static_cast<Index>(streams.size()) == tiles * cols * column_bytes);
+    std::vector<std::uint8_t> out(static_cast<std::size_t>(tiles * pairs * 2 * column_bytes));
+    for (Index t = 0; t < tiles; ++t)
+        for (Index c = 0; c < cols; ++c) {
+            const std::uint8_t* from = streams.data() + (t * cols + c) * column_bytes;
+            std::uint8_t* to = out.data() + (t * pairs + c / 2) * 2 * column_bytes;
+            for (Index k = 0; k < column_bytes; k += chunk_bytes)
+                std::copy_n(from + k, chunk_bytes, to + 2 * k + c % 2 * chunk_bytes);
+        }
+    return out;
+}
+
+}  // namespace vq

@@ -1,0 +1,25 @@
+// Codes from the order of the store into the order of the kernels (decode/layout.h).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/matrix.h"
+
+namespace vq {
+
+/// Codes of vectors along inputs, vector (i, g) at i * groups + g, stages of 8-10 bits, the first
+/// in the lowest bits. rows is a multiple of 64.
+std::vector<std::uint8_t> lut_layout(std::span<const std::uint64_t> codes, Index rows, Index groups,
+                                     const std::vector<int>& stage_bits);
+
+/// Codes as they are, `count` a row (or band of rows), each row beginning with a whole byte.
+std::vector<std::uint8_t> table_layout(std::span<const std::uint64_t> codes, Index rows,
+                                       Index count, int bits);
+
+/// streams: size (rows / tile_rows, cols, tile_rows * bits / 8): the bits of a column of a tile.
+std::vector<std::uint8_t> trellis_layout(std::span<const std::uint8_t> streams, Index rows,
+                                         Index cols, Index tile_rows, int bits);
+
+}  // namespace vq

@@ -1,0 +1,45 @@
+#include "model/packed_linear.h"
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "model/work_split.h"
+
+namespace vq {
+
+namespace {
+
+void run_tasks(void* /*pool*/, std::size_t n, vqd_task task, void* context) {
+    parallel_for(static_cast<Index>(n),
+                 [&](Index i) { task(context, static_cast<std::size_t>(i)); });
+}
+
+}  // namespace
+
+PackedLinear::PackedLinear(std::shared_ptr<const PackedWeights> weights,
+                           const std::vector<std::string>& names, bool exact)
+    : weights_(std::move(weights)), exact_(exact) {
+    for (const std::string& name : names) {
+        tensors_.push_back(weights_->find(name));
+        const vqd_tensor_info info = weights_->file().info(tensors_.back());
+        VQ_ASSERT(in_ == 0 || in_ == info.cols);
+        in_ = info.cols;
+        begin_.push_back(begin_.back() + info.rows);
+        bytes_ += static_cast<std::int64_t>(info.bytes);
+    }
+}
+
+void PackedLinear::apply(Index part, const float* x, Index tokens, float* y,
+                         ScratchPool& scratch) const {
+    const vqd_file* file = weights_->file().get();
+    const std::size_t tensor = tensors_[static_cast<std::size_t>(part)];
+    const std::size_t bytes = vqd_scratch_bytes(file, tensor, static_cast<std::size_t>(tokens));
+    const auto room = scratch.bytes(bytes);
+    const Index work = tokens * in_ * (begin(part + 1) - begin(part));
+    const vqd_threads threads = {work < parallel_work ? nullptr : run_tasks, nullptr};
+    const vqd_status status =
+        vqd_matmul(file, tensor, exact_ ? VQD_EXACT : VQD_INT8, x, static_cast<std::size_t>(tokens),
+                   y, room.data(), bytes, &threads);
+    VQ_ASSERT(status == VQD_OK);
+}
+
+}  // namespace vq

@@ -1,0 +1,125 @@
+// The way of a model from a store to a packed file, and what runs on it.
+#include <gmock/gmock.h>
+
+#include <fstream>
+
+#include "base/json.h"
+#include "tests/apps/run_vq.h"
+
+namespace vq {
+namespace {
+
+using test::run_vq;
+using test::tiny_model;
+
+class Packed : public testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        folder_ = new std::string(testing::TempDir() + "vqkit_packed_" + std::to_string(getpid()));
+        std::filesystem::create_directory(*folder_);
+        ASSERT_EQ(
+            run_vq({"quantize", tiny_model, "--calib", tiny_model + "/calib.txt", "--calib-tokens",
+                    "2048", "--bits", "2.4", "--set", "refine.rounds=0", "-o", store(), "--quiet"})
+                .code,
+            0);
+        ASSERT_EQ(run_vq({"export", store(), "--to", "packed", "-o", packed(), "--quiet"}).code, 0);
+    }
+    static void TearDownTestSuite() {
+        std::filesystem::remove_all(*folder_);
+        delete folder_;
+    }
+    static std::string store() { return *folder_ + "/model.vq.h5"; }
+    static std::string packed() { return *folder_ + "/model.vqp"; }
+    static std::string text() { return tiny_model + "/heldout.txt"; }
+    static Json json_of(std::vector<std::string> arguments) {
+        arguments.emplace_back("--json");
+        const test::Outcome outcome = run_vq(arguments);
+        EXPECT_EQ(outcome.code, 0) << outcome.err;
+        return Json::parse(outcome.out);
+    }
+    static Json eval(const std::string& model, const std::string& precision) {
+        return json_of({"eval", model, "--text", text(), "--max-tokens", "1000", "--ctx", "128",
+                        "--ref", tiny_model, "--precision", precision});
+    }
+
+    static std::string* folder_;
+};
+std::string* Packed::folder_ = nullptr;
+
+TEST_F(Packed, ExactEvaluationEqualsThatOfTheStore) {
+    const Json want = eval(store(), "fp32");
+    const Json got = eval(packed(), "fp32");
+    EXPECT_EQ(got["precision"], "fp32");
+    // The embedding is fp16 in the packed file; the rest differs by the order of sums.
+    EXPECT_NEAR(got["nll_mean"].get<double>(), want["nll_mean"].get<double>(), 1e-3);
+    EXPECT_NEAR(got["kld_mean"].get<double>(), want["kld_mean"].get<double>(), 1e-4);
+}
+
+TEST_F(Packed, Int8IsTheDefaultAndCloseToExact) {
+    const Json exact = eval(packed(), "fp32");
+    const Json got = eval(packed(), "auto");
+    EXPECT_EQ(got["precision"], "int8");
+    EXPECT_NEAR(got["nll_mean"].get<double>(), exact["nll_mean"].get<double>(), 2e-3);
+    EXPECT_NE(got["nll_mean"], exact["nll_mean"]);
+}
+
+TEST_F(Packed, GenerateWritesTheSameTextAndTellsItsBytes) {
+    const Json exact =
+        json_of({"generate", packed(), "--prompt", "Anna had", "-n", "12", "--precision", "fp32"});
+    const Json from_store =
+        json_of({"generate", store(), "--prompt", "Anna had", "-n", "12", "--precision", "fp32"});
+    EXPECT_EQ(exact["text"], from_store["text"]);
+    const Json fast = json_of({"generate", packed(), "--prompt", "Anna had", "-n", "12"});
+    EXPECT_EQ(fast["precision"], "int8");
+    // Two bits and scales for the layers, 16 for the head: far from 4 bytes a weight.
+    EXPECT_LT(fast["bytes_per_token"].get<double>(),
+              from_store["bytes_per_token"].get<double>() / 6);
+    EXPECT_GT(fast["bytes_per_token"].get<double>(), 0);
+}
+
+TEST_F(Packed, ExportToSafetensorsWorksFromAPackedFile) {
+    const std::string dense = *folder_ + "/dense";
+    EXPECT_EQ(run_vq({"export", packed(), "--to", "safetensors", "-o", dense, "--quiet"}).code, 0);
+    EXPECT_TRUE(std::filesystem::exists(dense + "/model.safetensors"));
+}
+
+TEST_F(Packed, BenchPrintsTheKeysOfTheContract) {
+    for (const std::vector<std::string>& what :
+         {std::vector<std::string>{"bench", "kernels", packed(), "--seconds", "0", "--megabytes",
+                                   "2"},
+          {"bench", "kernels", "--shape", "70x256", "--code", "lut-2x8", "--code", "trellis-3",
+           "--seconds", "0", "--megabytes", "1", "--batch", "2"}}) {
+        const Json got = json_of(what);
+        EXPECT_GT(got["bandwidth_gbps"].get<double>(), 0);
+        ASSERT_FALSE(got["kernels"].empty());
+        for (const Json& kernel : got["kernels"]) {
+            for (const char* key : {"bits_per_weight", "rows", "cols", "batch", "threads",
+                                    "gweights_per_s", "gbps", "bandwidth_share", "gflops"})
+                EXPECT_GT(kernel.at(key).get<double>(), 0) << key;
+            EXPECT_TRUE(kernel.at("code").is_string());
+            EXPECT_TRUE(kernel.at("isa").is_string());
+        }
+    }
+}
+
+TEST_F(Packed, WhatCannotBeDoneIsSaidInOneLine) {
+    const auto refused = [](const std::vector<std::string>& arguments, const char* why) {
+        const test::Outcome outcome = run_vq(arguments);
+        EXPECT_EQ(outcome.code, 1);
+        EXPECT_THAT(outcome.err, testing::HasSubstr(why));
+        EXPECT_THAT(outcome.err, testing::StartsWith("error: "));
+    };
+    refused({"export", tiny_model, "--to", "packed", "-o", *folder_ + "/x.vqp", "--quiet"},
+            "only stores can be packed");
+    refused({"generate", store(), "--prompt", "a", "--precision", "int8", "--quiet"},
+            "int8 products need packed weights");
+    refused({"bench", "kernels", "--code", "none", "--quiet"}, "unknown code");
+    refused({"bench", "kernels", "--shape", "4096", "--quiet"}, "not a shape");
+    const std::string cut = *folder_ + "/cut.vqp";
+    std::filesystem::copy_file(packed(), cut);
+    std::filesystem::resize_file(cut, 10000);
+    refused({"generate", cut, "--prompt", "a", "--quiet"}, "the file has 10000 bytes");
+}
+
+}  // namespace
+}  // namespace vq
