@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Quantizes a model with every preset, then the default with one part switched off at a time, evaluates each
-# against the original, and prints the table of docs/results.md. About 5 minutes a row on 2 cores.
+# Quantizes a model with the default method, then with one part of it switched off at a time, then with other
+# presets, evaluates each against the original, and prints the tables of docs/results.md. 3-15 minutes a row.
 #   bench/quality.sh MODEL EVAL_TEXT OUT_FOLDER CALIB_TEXT...      (rows already in OUT_FOLDER are kept)
-#   ROWS="rvq no-feedback" bench/quality.sh ...                    only these rows
+#   BITS=2.06 ROWS="best gptq" bench/quality.sh ...                    only these rows
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 (($# >= 4)) || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
@@ -13,17 +13,18 @@ for file in "$@"; do calib+=(--calib "$file"); done
 mkdir -p "$out"
 
 declare -A row=(
-    [rvq]="--method rvq"
-    [vptq]="--method vptq"
-    [gptvq]="--method gptvq"
-    [gptq]="--method gptq"
-    [no-hadamard]="--method rvq --set transform.hadamard=none"
-    [no-feedback]="--method rvq --set feedback.order=none"
-    [no-refiner]="--method rvq --set refine.rounds=0"
-    [original-inputs]="--method rvq --hessians original"
-    [rvq-65k-tokens]="--method rvq --calib-tokens 65536"
+    [no-hadamard]="--method best --set transform.hadamard=none"
+    [no-feedback]="--method best --set feedback.order=none"
+    [no-refiner]="--method best --set refine.rounds=0"
+    [no-correction]="--method best --set objective.correction=0"
+    [no-waterfill]="--method best --set code.waterfill=off"
+    [original-inputs]="--method best --hessians original --set objective.correction=0"
+    [best-65k-tokens]="--method best --calib-tokens 65536"
+    [rvq-corrected]="--method rvq --set objective.correction=0.5"
 )
-for name in ${ROWS:-rvq vptq gptvq gptq no-hadamard no-feedback no-refiner original-inputs rvq-65k-tokens}; do
+for name in ${ROWS:-best no-hadamard no-feedback no-refiner no-correction qtip rvq quip-sharp aqlm vptq gptvq gptq}; do
+    # A name that is no row is a preset.
+    : "${row[$name]:=--method $name}"
     store=$out/$name.vq.h5
     if [[ ! -s $out/$name.json ]]; then
         # shellcheck disable=SC2086

@@ -110,7 +110,7 @@ Settings preset_settings(const std::string& name) {
         s.code.kind = CodeKind::trellis;
         s.code.along = Along::outputs;
         s.scale.scope = ScaleLayout::Scope::row;
-        s.refine.rounds = 2;
+        s.refine.rounds = 1;
         s.correction = 0.5;
         if (name == "qtip") {
             s.correction = 0;

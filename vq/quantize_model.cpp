@@ -191,6 +191,11 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
             "codebooks are shared by tensors here: feedback runs once, feedback.passes is "
             "for codebooks of a tensor's own");
 
+    if (settings.correction > 0 && (hessians.walk == nullptr || !hessians.quantized_prefix))
+        progress.log(
+            "objective.correction does nothing here: it needs text that flows through the layers "
+            "quantized so far (--hessians quantized)");
+
     QuantizeReport report;
     report.scope = plan.scope;
     SharedCodebooks shared(source, settings, plan.scope, seed);
