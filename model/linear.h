@@ -25,8 +25,8 @@ const char* precision_name(Precision precision);
 /// The inverse; throws Error on another name.
 Precision parse_precision(const std::string& name);
 /// True when products of bf16 run on instructions made for them (and VQ_ISA does not forbid them).
-bool has_fast_bf16();
-/// bf16 where has_fast_bf16(), else fp32: the fastest precision for evaluation and calibration.
+bool has_bf16();
+/// The faster one of bf16 and fp32 on this machine, for evaluation and calibration.
 Precision fastest_precision();
 
 class PackedLinear;
