@@ -13,11 +13,17 @@ namespace vq {
 
 /// Runs f(i) for i in [0, n), dynamically scheduled. Inside another parallel_for it runs serially.
 /// The first exception that an item throws is rethrown here; the items not yet begun are skipped.
+/// One item runs without a parallel region: a region of one thread would count as none, and a
+/// parallel_for in it would start and end threads of its own every time.
 template <class F>
 void parallel_for(std::int64_t n, F&& f) {
+    if (n <= 1 || omp_in_parallel() != 0) {
+        for (std::int64_t i = 0; i < n; ++i) f(i);
+        return;
+    }
     std::exception_ptr failure;
     std::atomic<bool> failed{false};
-#pragma omp parallel for schedule(dynamic, 1) if (n > 1 && !omp_in_parallel())
+#pragma omp parallel for schedule(dynamic, 1)
     for (std::int64_t i = 0; i < n; ++i) {
         if (failed.load(std::memory_order_relaxed)) continue;
         try {

@@ -28,6 +28,17 @@ TEST(Parallel, ExceptionOfAnItemReachesTheCaller) {
     }
 }
 
+/// Else the inner loop would start a team of threads of its own for every outer item.
+TEST(Parallel, LoopInsideALoopOfOneItemUsesTheSameThreads) {
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(2);
+    parallel_for(1, [&](std::int64_t) {
+        EXPECT_EQ(omp_get_level(), 0);
+        parallel_for(8, [&](std::int64_t) { EXPECT_LE(omp_get_level(), 1); });
+    });
+    omp_set_num_threads(before);
+}
+
 TEST(Parallel, ItemsAfterAFailureAreSkipped) {
     const int before = omp_get_max_threads();
     omp_set_num_threads(1);
