@@ -15,14 +15,15 @@ mkdir -p "$out"
 declare -A row=(
     [no-hadamard]="--method best --set transform.hadamard=none"
     [no-feedback]="--method best --set feedback.order=none"
-    [no-refiner]="--method best --set refine.rounds=0"
+    [sweep]="--method best --set refine.rounds=1"
+    [rvq-no-refiner]="--method rvq --set refine.rounds=0"
     [no-correction]="--method best --set objective.correction=0"
     [no-waterfill]="--method best --set code.waterfill=off"
     [original-inputs]="--method best --hessians original --set objective.correction=0"
     [best-65k-tokens]="--method best --calib-tokens 65536"
     [rvq-corrected]="--method rvq --set objective.correction=0.5"
 )
-for name in ${ROWS:-best no-hadamard no-feedback no-refiner no-correction qtip rvq quip-sharp aqlm vptq gptvq gptq}; do
+for name in ${ROWS:-best no-hadamard no-feedback no-correction sweep qtip rvq rvq-no-refiner quip-sharp aqlm vptq gptvq gptq}; do
     # A name that is no row is a preset.
     : "${row[$name]:=--method $name}"
     store=$out/$name.vq.h5

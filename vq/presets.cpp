@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "codebooks/universal.h"
+#include "vq/allocate.h"
 #include "vq/code_spec.h"
 #include "vq/stored_tensor.h"
 
@@ -24,8 +25,9 @@ double weights_in(const LayerShapes& shapes) {
 double bits_with(const Settings& s, const LayerShapes& shapes, CodebookScope scope) {
     double bits = 0;
     for (const auto& layer : shapes) {
-        for (const TensorShape& t : layer)
-            bits += planned_bits(t, s, scope == CodebookScope::tensor);
+        for (std::size_t i = 0; i < layer.size(); ++i)
+            bits += planned_bits(layer[i], tensor_settings(s, static_cast<Role>(i % roles)),
+                                 scope == CodebookScope::tensor);
         if (scope == CodebookScope::layer) bits += codebook_bits(s);
     }
     // One copy for all; the universal codebook too, so that a store can be read without this
@@ -69,7 +71,7 @@ const std::vector<PresetInfo>& presets() {
     static const std::vector<PresetInfo> all = {
         {"best", "QTIP 2406.11235, QuIP# 2402.04396",
          "Hadamard on both sides, bitshift trellis along output rows, feedback column by column, "
-         "bits by column, sweeps; the default"},
+         "bits by column, targets corrected for earlier layers; the default"},
         {"qtip", "QTIP 2406.11235",
          "Hadamard on both sides, bitshift trellis of a whole number of bits, feedback, no sweeps"},
         {"quip-sharp", "QuIP# 2402.04396",
@@ -110,13 +112,11 @@ Settings preset_settings(const std::string& name) {
         s.code.kind = CodeKind::trellis;
         s.code.along = Along::outputs;
         s.scale.scope = ScaleLayout::Scope::row;
-        s.refine.rounds = 1;
         s.correction = 0.5;
         if (name == "qtip") {
             s.correction = 0;
             s.code.waterfill = false;
             s.scale.scope = ScaleLayout::Scope::tensor;
-            s.refine.rounds = 0;
         }
         return s;
     }

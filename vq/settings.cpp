@@ -208,6 +208,11 @@ const std::vector<Entry>& entries() {
             "code.outlier_bits", "bits a vector in outlier columns", 1, 16,
             [](Settings & s) -> auto& { return s.code.outlier_bits; }),
         number(
+            "allocate.spread",
+            "trellis: how far the tensors of a block differ in bits by what they do; 0: all the "
+            "same",
+            0, 2, [](Settings & s) -> auto& { return s.spread; }),
+        number(
             "encoder.beam",
             "prefixes kept from stage to stage, and candidates compared in the local metric", 1, 64,
             [](Settings & s) -> auto& { return s.beam; }),
