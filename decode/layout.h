@@ -8,6 +8,10 @@
 //     stream, lowest bit first; the state of row r is its 16 bits from bit K r on.
 //     [tile][pair of columns][32 rows][column of the pair]: 4K bytes. An odd last column has a twin
 //     of zeros.
+// e8p: 64 rows a tile, vectors of 8 columns a group.
+//     [tile][group][stage]: 64 bytes, the low 8 bits of 64 rows, and after these 64 bytes with the
+//     high 8 where the stage has 16. Row r of a tile is byte (r % 16) / 4 * 16 + r / 16 * 4 + r %
+//     4: two rounds of unpacking bytes put rows 16 i to 16 i + 15 into one register.
 // table: [row, or band of `dim` rows][vector]: codes one after the other, lowest bit first; every
 //     row (band) begins with a whole byte.
 #pragma once
@@ -59,6 +63,20 @@ static inline Index trellis_pairs(const Segment& s) {
     return ceil_div(s.cols, 2);
 }
 
+inline constexpr Index e8p_tile = 64;
+/// Bytes of all stages of a tile and group.
+static inline Index e8p_unit(const Segment& s) {
+    return e8p_tile * s.bits / 8;
+}
+/// Byte of row r of a tile.
+static inline Index e8p_position(Index r) {
+    return r % 16 / 4 * 16 + r / 16 * 4 + r % 4;
+}
+/// The codes of group `group` of a tile.
+static inline const std::uint8_t* e8p_codes(const Segment& s, Index tile, Index group) {
+    return s.codes + (tile * s.groups() + group) * e8p_unit(s);
+}
+
 static inline Index table_row_bytes(const Segment& s) {
     return ceil_div((s.along_outputs ? s.cols : s.groups()) * s.bits, 8);
 }
@@ -81,6 +99,11 @@ static inline Index code_bytes(const Segment& s, Index padded_rows) {
             units = padded_rows / s.tile_rows;
             if (__builtin_mul_overflow(units, trellis_pairs(s), &units)) return -1;
             unit = trellis_pair_bytes(s);
+            break;
+        case CodeKind::e8p:
+            units = padded_rows / e8p_tile;
+            if (__builtin_mul_overflow(units, s.groups(), &units)) return -1;
+            unit = e8p_unit(s);
             break;
     }
     Index bytes = 0;

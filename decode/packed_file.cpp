@@ -250,6 +250,8 @@ private:
         s.code = r.code;
         if (r.code == CodeKind::trellis)
             trellis(r, s, t, where);
+        else if (r.code == CodeKind::e8p)
+            e8p(r, s, t, where);
         else if (r.code == CodeKind::lut || r.code == CodeKind::table)
             stages(r, s, t, where);
         else
@@ -324,7 +326,7 @@ private:
             r.tile_rows % 32 != 0 || t.padded_rows % static_cast<Index>(r.tile_rows) != 0 ||
             (r.trellis_value != TrellisValue::byte_sum &&
              r.trellis_value != TrellisValue::two_products) ||
-            !std::isfinite(r.gain) || t.scale_kind == ScaleKind::group)
+            !std::isfinite(r.gain[0]) || t.scale_kind == ScaleKind::group)
             fail("a trellis is out of range", where);
         s.trellis_value = r.trellis_value;
         s.trellis_bits = static_cast<int>(r.trellis_bits);
@@ -334,7 +336,23 @@ private:
             s.multiplier[i] = r.multiplier[i];
             s.addend[i] = r.addend[i];
         }
-        s.gain = r.gain;
+        s.gain[0] = r.gain[0];
+    }
+
+    static void e8p(const SegmentRecord& r, Segment& s, const Tensor& t, const std::string& where) {
+        if (r.dim != 8 || r.along_outputs != 0 || s.cols % 8 != 0 || r.stages < 1 || r.stages > 2 ||
+            r.stage_bits[0] != 16 ||
+            (r.stages == 2 && r.stage_bits[1] != 8 && r.stage_bits[1] != 16) ||
+            t.padded_rows % e8p_tile != 0)
+            fail("an E8P code is out of range", where);
+        s.dim = 8;
+        s.stages = static_cast<int>(r.stages);
+        for (int m = 0; m < s.stages; ++m) {
+            s.stage_bits[m] = static_cast<int>(r.stage_bits[m]);
+            s.bits += s.stage_bits[m];
+            s.gain[m] = r.gain[m];
+            if (!std::isfinite(s.gain[m])) fail("a gain is not finite", where);
+        }
     }
 
     PackedFile& file_;

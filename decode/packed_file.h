@@ -41,7 +41,7 @@ struct Segment {
     Index tile_rows = 0;
     std::uint32_t multiplier[2] = {};
     std::uint32_t addend[2] = {};
-    float gain = 0;
+    float gain[2] = {};
     const std::uint8_t* codes = nullptr;
     Index code_bytes = 0;  ///< without the slack
 

@@ -40,14 +40,15 @@ Buffers lay_out(const Tensor& t, Arena& arena) {
         if (s.code == CodeKind::lut) {
             table_bytes = std::max(table_bytes, s.groups() * lut_table_bytes(s));
             blocks = std::max(blocks, ceil_div(s.groups(), lut_block));
-        } else if (s.code == CodeKind::trellis) {
+        } else if (s.code != CodeKind::table) {
             cols = std::max(cols, s.cols);
         }
     }
     b.tables = {arena.take<std::uint8_t>(table_bytes), arena.take<float>(blocks)};
     const Index groups = ceil_div(cols, activation_group);
-    b.bytes = {arena.take<std::uint32_t>(ceil_div(cols, 2)), arena.take<float>(groups),
-               arena.take<std::int32_t>(groups)};
+    b.bytes = {arena.take<std::uint32_t>(ceil_div(cols, 2)),
+               arena.take<std::int8_t>(ceil_div(cols, byte_padding) * byte_padding),
+               arena.take<float>(groups), arena.take<std::int32_t>(groups)};
     return b;
 }
 
@@ -70,14 +71,25 @@ void lut_segment(const Task& task, const Segment& s) {
     });
 }
 
+ByteActivations bytes_of(const Task& task, const Segment& s) {
+    const ByteBuffers& b = task.b.bytes;
+    quantize_activations(task.b.x + s.col0, s.cols, b);
+    return {b.pairs, b.bytes, b.scales, b.sums};
+}
+
+void e8p_segment(const Task& task, const Segment& s) {
+    const ByteActivations x = bytes_of(task, s);
+    run(task.threads, task.t.padded_rows / e8p_tile,
+        [&](Index tile) { task.kernels.e8p_rows(s, x, tile, task.b.y + tile * e8p_tile); });
+}
+
 void trellis_segment(const Task& task, const Segment& s) {
-    quantize_activations(task.b.x + s.col0, s.cols, task.b.bytes);
-    const ByteActivations x{task.b.bytes.pairs, task.b.bytes.scales, task.b.bytes.sums};
+    const ByteActivations x = bytes_of(task, s);
     run(task.threads, task.t.padded_rows / s.tile_rows, [&](Index tile) {
         float* y = task.b.y + tile * s.tile_rows;
         float sums[4096] = {};
         task.kernels.trellis_rows(s, x, tile, sums);
-        for (Index r = 0; r < s.tile_rows; ++r) y[r] += s.gain * sums[r];
+        for (Index r = 0; r < s.tile_rows; ++r) y[r] += s.gain[0] * sums[r];
     });
 }
 
@@ -112,6 +124,8 @@ void coded_product(const Task& task, Mode mode, const float* x, float* y) {
             lut_segment(task, s);
         else if (mode == Mode::int8 && s.code == CodeKind::trellis)
             trellis_segment(task, s);
+        else if (mode == Mode::int8 && s.code == CodeKind::e8p && t.scale_kind != ScaleKind::group)
+            e8p_segment(task, s);
         else
             float_segment(task, s);
     }

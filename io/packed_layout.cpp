@@ -36,6 +36,23 @@ std::vector<std::uint8_t> lut_layout(std::span<const std::uint64_t> codes, Index
     return out;
 }
 
+std::vector<std::uint8_t> e8p_layout(std::span<const std::uint64_t> codes, Index rows, Index groups,
+                                     int bits) {
+    using decode::e8p_tile;
+    VQ_ASSERT(rows % e8p_tile == 0 && static_cast<Index>(codes.size()) == rows * groups);
+    const Index planes = bits / 8;
+    std::vector<std::uint8_t> out(static_cast<std::size_t>(rows * groups * planes));
+    for (Index i = 0; i < rows; ++i)
+        for (Index g = 0; g < groups; ++g) {
+            const std::uint64_t code = codes[static_cast<std::size_t>(i * groups + g)];
+            std::uint8_t* to = out.data() + (i / e8p_tile * groups + g) * e8p_tile * planes +
+                               decode::e8p_position(i % e8p_tile);
+            for (Index p = 0; p < planes; ++p)
+                to[p * e8p_tile] = static_cast<std::uint8_t>(code >> (8 * p));
+        }
+    return out;
+}
+
 std::vector<std::uint8_t> table_layout(std::span<const std::uint64_t> codes, Index rows,
                                        Index count, int bits) {
     VQ_ASSERT(static_cast<Index>(codes.size()) == rows * count);

@@ -77,6 +77,24 @@ TEST_F(Packed, GenerateWritesTheSameTextAndTellsItsBytes) {
     EXPECT_GT(fast["bytes_per_token"].get<double>(), 0);
 }
 
+TEST_F(Packed, E8pLayersAreThoseOfTheStore) {
+    const std::string from = *folder_ + "/e8p.vq.h5";
+    const std::string to = *folder_ + "/e8p.vqp";
+    ASSERT_EQ(run_vq({"quantize", tiny_model, "--calib", tiny_model + "/calib.txt",
+                      "--calib-tokens", "256", "--method", "quip-sharp", "--bits", "3.2", "--set",
+                      "refine.rounds=0", "-o", from, "--quiet"})
+                  .code,
+              0);
+    ASSERT_EQ(run_vq({"export", from, "--to", "packed", "-o", to, "--quiet"}).code, 0);
+    const Json want = eval(from, "fp32");
+    const Json exact = eval(to, "fp32");
+    const Json fast = eval(to, "int8");
+    const double kld = want["kld_mean"].get<double>();
+    EXPECT_GT(kld, 0);
+    EXPECT_NEAR(exact["kld_mean"].get<double>(), kld, 0.02 * kld);
+    EXPECT_NEAR(fast["kld_mean"].get<double>(), kld, 0.1 * kld);
+}
+
 TEST_F(Packed, ExportToSafetensorsWorksFromAPackedFile) {
     const std::string dense = *folder_ + "/dense";
     EXPECT_EQ(run_vq({"export", packed(), "--to", "safetensors", "-o", dense, "--quiet"}).code, 0);
@@ -88,7 +106,7 @@ TEST_F(Packed, BenchPrintsTheKeysOfTheContract) {
          {std::vector<std::string>{"bench", "kernels", packed(), "--seconds", "0", "--megabytes",
                                    "2"},
           {"bench", "kernels", "--shape", "70x256", "--code", "lut-2x8", "--code", "trellis-3",
-           "--seconds", "0", "--megabytes", "1", "--batch", "2"}}) {
+           "--code", "e8p-3", "--seconds", "0", "--megabytes", "1", "--batch", "2"}}) {
         const Json got = json_of(what);
         EXPECT_GT(got["bandwidth_gbps"].get<double>(), 0);
         ASSERT_FALSE(got["kernels"].empty());

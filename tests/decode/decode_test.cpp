@@ -65,6 +65,14 @@ const std::vector<PackedCase>& cases() {
         }
         trellis({300, 258, Rotation::in, false, true}, test::byte_sum_code(2, 320));
         trellis({96, 64}, test::byte_sum_code(3, 96));
+        const auto e8p = [&](const Shape& s, const std::vector<int>& bits) {
+            out.push_back(test::e8p_case(s, bits, seed += 50));
+        };
+        for (const std::vector<int>& bits : E8pCode::stage_choices()) {
+            e8p({1, 8}, bits);
+            e8p({130, 264, Rotation::both}, bits);
+            e8p({65, 1003, Rotation::none, false, true}, bits);
+        }
         using Value = decode::TrellisValue;
         const test::TrellisCode two_products = {
             2, 128, Value::two_products, {0x5A2Du, 0x9C35u}, {0x1234u, 0xFEDCu}, 0.0068F};
@@ -210,7 +218,7 @@ double expected_error(const PackedCase& c, const VectorD& x) {
         return static_cast<double>(c.tensor.scales[c.tensor.scales.size() == 1 ? 0 : r]);
     };
     double error = 0;
-    if (s.code == CodeKind::trellis) {
+    if (s.code == CodeKind::trellis || s.code == CodeKind::e8p) {
         for (Index g = 0; g < x.size(); g += 128) {
             const Index n = std::min<Index>(128, x.size() - g);
             const double step = x.segment(g, n).cwiseAbs().maxCoeff() / 127;

@@ -18,6 +18,7 @@ std::vector<PackedCase> small_cases() {
         decode::CodeKind::lut, {70, 40, test::Rotation::both, true, true}, 8, {8, 9}, false, 1));
     out.push_back(test::residual_case(decode::CodeKind::table, {10, 21}, 3, {4, 3}, true, 2));
     out.push_back(test::trellis_case({40, 9}, test::byte_sum_code(2, 64), 3));
+    out.push_back(test::e8p_case({40, 21, test::Rotation::in}, {16, 8}, 4));
     return out;
 }
 

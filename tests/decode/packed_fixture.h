@@ -12,6 +12,7 @@
 #include "decode/vqkit_decode.h"
 #include "io/packed_layout.h"
 #include "io/packed_writer.h"
+#include "lattice/e8p_code.h"
 #include "vq/transform.h"
 
 namespace vq::test {
@@ -227,11 +228,36 @@ inline PackedCase trellis_case(const Shape& shape, const TrellisCode& code, std:
         s.record.multiplier[i] = code.multiplier[i];
         s.record.addend[i] = code.addend[i];
     }
-    s.record.gain = code.gain;
+    s.record.gain[0] = code.gain;
     s.codes = trellis_layout(streams, rows, shape.cols, t, code.bits);
     c.tensor.segments.push_back(std::move(s));
     c.name = "trellis " + std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + " K" +
              std::to_string(code.bits) + " T" + std::to_string(t);
+    finish_case(c, shape, seed);
+    return c;
+}
+
+/// E8P codes, decoded by the code itself.
+inline PackedCase e8p_case(const Shape& shape, const std::vector<int>& bits, std::uint64_t seed) {
+    PackedCase c;
+    const E8pCode code(bits, 1);
+    const Index rows = (shape.rows + 63) / 64 * 64;
+    const Index groups = (shape.cols + 7) / 8;
+    std::vector<std::uint64_t> codes(static_cast<std::size_t>(rows * groups));
+    for (std::size_t i = 0; i < codes.size(); ++i)
+        codes[i] = random_bits(seed + 5, i) >> (64 - code.bits());
+    Matrix values(rows, 8 * groups);
+    code.decode(codes.data(), rows * groups, values.data());
+    c.coded = values.cast<double>();
+    PackedSegment s = stage_segment(decode::CodeKind::e8p, 8 * groups, 8, bits);
+    for (std::size_t m = 0; m < bits.size(); ++m) {
+        s.record.codebook[m] = 0;
+        s.record.gain[m] = code.gains()[m];
+    }
+    s.codes = e8p_layout(codes, rows, groups, code.bits());
+    c.tensor.segments.push_back(std::move(s));
+    c.name = "e8p " + std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + " " +
+             std::to_string(code.bits()) + " bits";
     finish_case(c, shape, seed);
     return c;
 }
