@@ -96,6 +96,14 @@ void e8p_values(const Segment& s, Index row, Index first, Index count, float* ou
     }
 }
 
+void grid_values(const Segment& s, Index row, Index first, Index count, float* out) {
+    for (Index i = 0; i < count; ++i) {
+        const Index column = first + i;
+        out[i] = s.codebook[0][grid_code(grid_codes(s, row / grid_tile, column / grid_step), s.bits,
+                                         row % grid_tile, column % grid_step)];
+    }
+}
+
 /// Column by column, so that a stream's bytes are gathered once for the rows of a chunk.
 void trellis_block(const Segment& s, Index row, Index rows, Index col, Index count, float* out,
                    Index stride) {
@@ -134,6 +142,7 @@ void decode_segment(const Segment& s, Index padded_rows, Index row, Index first,
         case CodeKind::table: table_values(s, row, first, count, out); return;
         case CodeKind::trellis: trellis_values(s, row, first, count, out); return;
         case CodeKind::e8p: e8p_values(s, row, first, count, out); return;
+        case CodeKind::grid: grid_values(s, row, first, count, out); return;
     }
 }
 

@@ -52,6 +52,9 @@ struct Kernels {
     void (*trellis_rows)(const Segment& s, const ByteActivations& x, Index tile, float* y);
     /// y[r] += sum_j w_rj x_j for the 64 rows of tile `tile` of an e8p segment; y: size (64).
     void (*e8p_rows)(const Segment& s, const ByteActivations& x, Index tile, float* y);
+    /// The same for a grid segment, over the groups [begin, end) of activations.
+    void (*grid_rows)(const Segment& s, const ByteActivations& x, Index tile, Index begin,
+                      Index end, float* y);
     /// A panel of 64 rows of weights times `tokens` vectors, over up to 128 columns (4 a quad):
     ///     y[token * stride + r] += row_scales[r] x_scales[token] sum_j (w_rj - 128) x_j.
     /// weights: [quad][64 rows][4]; x: [token][32 quads] of int8; sums: of each token's x_j.

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "decode/e8p.h"
+#include "decode/grid.h"
 #include "decode/kernels.h"
 #include "decode/layout.h"
 #include "decode/lut.h"
@@ -88,6 +89,22 @@ void e8p_rows(const Segment& s, const ByteActivations& x, Index tile, float* y) 
     }
 }
 
+void grid_rows(const Segment& s, const ByteActivations& x, Index tile, Index begin, Index end,
+               float* y) {
+    for (Index g = begin; g < end; ++g) {
+        const Index last = std::min(s.cols, (g + 1) * activation_group);
+        const float factor = x.scales[g] * s.grid->step;
+        for (Index r = 0; r < grid_tile; ++r) {
+            std::int32_t sum = -grid_offset * x.sums[g];
+            for (Index j = g * activation_group; j < last; ++j)
+                sum += s.grid->bytes[grid_code(grid_codes(s, tile, j / grid_step), s.bits, r,
+                                               j % grid_step)] *
+                       x.bytes[j];
+            y[r] += factor * static_cast<float>(sum);
+        }
+    }
+}
+
 void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
            Index stride) {
     for (Index t = 0; t < tokens; ++t)
@@ -131,7 +148,8 @@ float dot_bf16(const BFloat16* a, const float* b, Index n) {
 
 }  // namespace
 
-const Kernels kernels_scalar = {"scalar", lut_tables,    lut_rows, trellis_rows, e8p_rows,
-                                panel,    round_weights, dot,      dot_half,     dot_bf16};
+const Kernels kernels_scalar = {"scalar", lut_tables, lut_rows, trellis_rows,
+                                e8p_rows, grid_rows,  panel,    round_weights,
+                                dot,      dot_half,   dot_bf16};
 
 }  // namespace vq::decode

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "decode/grid.h"
 #include "decode/layout.h"
 
 namespace vq::decode {
@@ -252,6 +253,8 @@ private:
             trellis(r, s, t, where);
         else if (r.code == CodeKind::e8p)
             e8p(r, s, t, where);
+        else if (r.code == CodeKind::grid)
+            grid(r, s, t, where);
         else if (r.code == CodeKind::lut || r.code == CodeKind::table)
             stages(r, s, t, where);
         else
@@ -298,6 +301,16 @@ private:
             t.scale_kind == ScaleKind::group)
             fail("the tensor does not suit lookup tables", where);
         s.lut = lut(s, {r.codebook, r.codebook + r.stages});
+    }
+
+    void grid(const SegmentRecord& r, Segment& s, const Tensor& t, const std::string& where) {
+        if (r.dim != 1 || r.stages != 1 || r.stage_bits[0] > 4 || r.along_outputs != 0 ||
+            t.padded_rows % grid_tile != 0)
+            fail("a scalar grid is out of range", where);
+        stages(r, s, t, where);
+        std::unique_ptr<GridTable>& made = file_.grids_[r.codebook[0]];
+        if (!made) made = std::make_unique<GridTable>(round_grid(s.codebook[0], s.bits));
+        s.grid = made.get();
     }
 
     const LutCodebooks* lut(const Segment& s, const std::vector<std::uint32_t>& ids) {
@@ -367,5 +380,7 @@ private:
 PackedFile::PackedFile(const void* data, std::size_t bytes) {
     Reader(*this, data, bytes).read();
 }
+PackedFile::~PackedFile() = default;
+PackedFile::PackedFile(PackedFile&&) noexcept = default;
 
 }  // namespace vq::decode

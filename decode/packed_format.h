@@ -84,6 +84,7 @@ enum class CodeKind : std::uint32_t {
     table = 2,    ///< any stages, bit-packed rows or bands of rows (table.h)
     trellis = 3,  ///< computed values of a bitshift trellis (trellis.h)
     e8p = 4,      ///< E8P points, one or two stages, in tiles of 64 rows (e8p.h)
+    grid = 5,     ///< scalar grids of 1-4 bits, in tiles of 64 rows (grid.h)
 };
 
 /// How a trellis turns a 16-bit state s into two 16-bit words, whose four bytes are summed.

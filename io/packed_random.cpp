@@ -24,6 +24,7 @@ struct RandomCode {
 };
 
 const std::vector<RandomCode>& codes() {
+    constexpr auto grid = CodeKind::grid;
     constexpr auto lut = CodeKind::lut;
     constexpr auto e8p = CodeKind::e8p;
     constexpr auto table = CodeKind::table;
@@ -44,8 +45,10 @@ const std::vector<RandomCode>& codes() {
         {"e8p-4", e8p, 8, {16, 16}, false, sum},
         {"kmeans-8x16", table, 8, {16}, false, sum},
         {"kmeans-6x12-outputs", table, 6, {12}, true, sum},
-        {"scalar-2", table, 1, {2}, false, sum},
-        {"scalar-4", table, 1, {4}, false, sum},
+        {"scalar-1", grid, 1, {1}, false, sum},
+        {"scalar-2", grid, 1, {2}, false, sum},
+        {"scalar-3", grid, 1, {3}, false, sum},
+        {"scalar-4", grid, 1, {4}, false, sum},
     };
     return all;
 }
@@ -102,7 +105,8 @@ PackedSegment random_segment(const RandomCode& code, PackedTensor& t, std::uint6
     const std::vector<std::uint64_t> words =
         random_codes(t.padded_rows * t.padded_cols / code.dim, bits, seed);
     const Index across = code.along_outputs ? t.padded_cols : t.padded_cols / code.dim;
-    s.codes = code.kind == CodeKind::e8p ? e8p_layout(words, t.padded_rows, across, bits)
+    s.codes = code.kind == CodeKind::grid  ? grid_layout(words, t.padded_rows, across, bits)
+              : code.kind == CodeKind::e8p ? e8p_layout(words, t.padded_rows, across, bits)
               : code.kind == CodeKind::lut
                   ? lut_layout(words, t.padded_rows, across, code.stage_bits)
                   : table_layout(words, static_cast<Index>(words.size()) / across, across, bits);
@@ -124,7 +128,7 @@ void random_packed(const std::string& code_name, Index rows, Index cols, Index c
                    std::uint64_t seed, const PackedSink& sink) {
     const RandomCode& code = find(code_name);
     PackedWriter writer(sink);
-    if (code.kind == CodeKind::lut || code.kind == CodeKind::table)
+    if (code.kind != CodeKind::trellis && code.kind != CodeKind::e8p)
         for (std::size_t m = 0; m < code.stage_bits.size(); ++m) {
             const Index entries = Index{1} << code.stage_bits[m];
             std::vector<float> words(static_cast<std::size_t>(entries * code.dim));

@@ -10,6 +10,7 @@
 
 #include "base/bits.h"
 #include "base/error.h"
+#include "decode/grid.h"
 #include "decode/layout.h"
 #include "io/atomic_file.h"
 #include "io/packed_layout.h"
@@ -130,6 +131,7 @@ private:
         kind_ = trellis                         ? CodeKind::trellis
                 : code == "e8p"                 ? CodeKind::e8p
                 : suits_lut(spec, t.scale_kind) ? CodeKind::lut
+                : suits_grid(stored)            ? CodeKind::grid
                                                 : CodeKind::table;
         t.padded_rows = decode::ceil_div(rows_, tile_rows()) * tile_rows();
         if (t.scale_kind != ScaleKind::tensor)
@@ -153,6 +155,7 @@ private:
         switch (kind_) {
             case CodeKind::lut: return decode::lut_tile;
             case CodeKind::e8p: return decode::e8p_tile;
+            case CodeKind::grid: return decode::grid_tile;
             default: return 1;
         }
     }
@@ -166,6 +169,18 @@ private:
             if (dim % 2 != 0 || dim > 16) return false;
             for (const int bits : entry.at("stage_bits").get<std::vector<int>>())
                 if (bits < decode::lut_least_bits || bits > decode::lut_most_bits) return false;
+        }
+        return true;
+    }
+
+    /// All segments are scalar grids of up to 4 bits whose values do with 8 bits each.
+    bool suits_grid(const StoredTensor& stored) const {
+        std::size_t i = 0;
+        for (const Json& entry : stored.spec.at("segments")) {
+            const auto stages = entry.at("stage_bits").get<std::vector<int>>();
+            if (entry.at("dim").get<int>() != 1 || stages.size() != 1 || stages[0] > 4 ||
+                !decode::grid_fits(codewords(stored, entry, i++).data(), stages[0]))
+                return false;
         }
         return true;
     }
@@ -258,7 +273,7 @@ private:
             throw Error("a code of more than 8 stages", stored.name, "use fewer stages");
         s.record.cols = static_cast<std::uint64_t>(cols);
         s.record.code = kind_;
-        s.record.along_outputs = along_outputs_ ? 1 : 0;
+        s.record.along_outputs = along_outputs_ && kind_ != CodeKind::grid ? 1 : 0;
         s.record.dim = static_cast<std::uint32_t>(dim);
         s.record.stages = static_cast<std::uint32_t>(stages.size());
         const std::vector<std::uint32_t> ids = codebooks(stored, entry, i, stages, dim);
@@ -276,12 +291,23 @@ private:
         if (kind_ == CodeKind::lut) {
             codes.resize(static_cast<std::size_t>(padded_rows * cols / dim), 0);
             s.codes = lut_layout(codes, padded_rows, cols / dim, stages);
+        } else if (kind_ == CodeKind::grid) {
+            codes.resize(static_cast<std::size_t>(padded_rows * cols), 0);
+            s.codes = grid_layout(codes, padded_rows, cols, bits);
         } else if (along_outputs_) {
             s.codes = table_layout(codes, rows_ / dim, cols, bits);
         } else {
             s.codes = table_layout(codes, rows_, cols / dim, bits);
         }
         return s;
+    }
+
+    /// Of all stages of a segment, one after the other.
+    std::vector<float> codewords(const StoredTensor& stored, const Json& entry,
+                                 std::size_t i) const {
+        const std::string source = entry.value("codebook", "");
+        const std::string own = i == 0 ? "codebooks" : "codebooks_" + std::to_string(i);
+        return (source.empty() ? stored.arrays.at(own) : shared(source)).to_f32();
     }
 
     std::vector<std::uint32_t> codebooks(const StoredTensor& stored, const Json& entry,
@@ -291,9 +317,7 @@ private:
             const auto found = shared_ids_.find(source);
             if (found != shared_ids_.end()) return found->second;
         }
-        const std::string own = i == 0 ? "codebooks" : "codebooks_" + std::to_string(i);
-        const std::vector<float> words =
-            (source.empty() ? stored.arrays.at(own) : shared(source)).to_f32();
+        const std::vector<float> words = codewords(stored, entry, i);
         std::vector<std::uint32_t> ids;
         const float* at = words.data();
         for (const int bits : stages) {

@@ -34,6 +34,7 @@ struct Shape {
     Rotation rotation = Rotation::none;
     bool row_scale = true;
     bool column_steps = false;  ///< column scale and permutation
+    Index scale_group = 0;      ///< scales a row and group of so many columns
 };
 
 inline float normal_half(std::uint64_t seed, std::uint64_t i) {
@@ -48,12 +49,19 @@ inline void finish_case(PackedCase& c, const Shape& shape, std::uint64_t seed) {
     t.cols = shape.cols;
     t.padded_rows = c.coded.rows();
     t.padded_cols = c.coded.cols();
-    t.scale_kind = shape.row_scale ? decode::ScaleKind::row : decode::ScaleKind::tensor;
-    for (Index r = 0; r < (shape.row_scale ? t.padded_rows : 1); ++r)
+    t.scale_kind = shape.scale_group > 0 ? decode::ScaleKind::group
+                   : shape.row_scale     ? decode::ScaleKind::row
+                                         : decode::ScaleKind::tensor;
+    t.scale_group = shape.scale_group;
+    const Index width = shape.scale_group > 0 ? shape.scale_group : t.padded_cols;
+    const Index groups = (t.padded_cols + width - 1) / width;
+    for (Index r = 0; r < (shape.row_scale ? t.padded_rows * groups : 1); ++r)
         t.scales.push_back(round_to_half(
             static_cast<float>(0.5 + random_uniform(seed + 9, static_cast<std::uint64_t>(r)))));
     for (Index r = 0; r < t.padded_rows; ++r)
-        c.coded.row(r) *= static_cast<double>(t.scales[shape.row_scale ? r : 0]);
+        for (Index j = 0; j < t.padded_cols; ++j)
+            c.coded(r, j) *=
+                static_cast<double>(t.scales[shape.row_scale ? r * groups + j / width : 0]);
     std::vector<TransformStep> steps;
     if (shape.column_steps) {
         TransformStep scale{};
@@ -134,9 +142,9 @@ inline PackedCase residual_case(decode::CodeKind kind, const Shape& shape, int d
                                 std::uint64_t seed) {
     PackedCase c;
     const auto up = [](Index n, Index unit) { return (n + unit - 1) / unit * unit; };
-    const Index rows = kind == decode::CodeKind::lut ? up(shape.rows, 64)
-                       : along_outputs               ? up(shape.rows, dim)
-                                                     : shape.rows;
+    const Index rows = kind != decode::CodeKind::table ? up(shape.rows, 64)
+                       : along_outputs                 ? up(shape.rows, dim)
+                                                       : shape.rows;
     const Index cols = along_outputs ? shape.cols : up(shape.cols, dim);
     random_codebooks(c, bits, dim, seed);
     int all = 0;
@@ -164,12 +172,16 @@ inline PackedCase residual_case(decode::CodeKind kind, const Shape& shape, int d
     }
     PackedSegment s = stage_segment(kind, cols, dim, bits);
     s.record.along_outputs = along_outputs ? 1 : 0;
-    s.codes = kind == decode::CodeKind::lut
+    s.codes = kind == decode::CodeKind::grid ? grid_layout(codes, rows, cols, all)
+              : kind == decode::CodeKind::lut
                   ? lut_layout(codes, rows, cols / dim, bits)
                   : table_layout(codes, static_cast<Index>(codes.size()) / across, across, all);
     c.tensor.segments.push_back(std::move(s));
-    c.name = (kind == decode::CodeKind::lut ? "lut " : "table ") + std::to_string(shape.rows) +
-             "x" + std::to_string(shape.cols) + " d" + std::to_string(dim);
+    c.name = (kind == decode::CodeKind::lut    ? "lut "
+              : kind == decode::CodeKind::grid ? "grid "
+                                               : "table ") +
+             std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + " d" +
+             std::to_string(dim) + " b" + std::to_string(all);
     finish_case(c, shape, seed);
     return c;
 }
