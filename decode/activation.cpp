@@ -68,6 +68,8 @@ void rotate_outputs(const Tensor& t, float* y, float* scratch) {
 }
 
 void quantize_activations(const float* x, Index n, const ByteBuffers& out) {
+    std::fill(out.bytes + n, out.bytes + (n + byte_padding - 1) / byte_padding * byte_padding,
+              std::int8_t{0});
     for (Index begin = 0, g = 0; begin < n; begin += activation_group, ++g) {
         const Index end = std::min(n, begin + activation_group);
         float most = 0;
@@ -80,6 +82,8 @@ void quantize_activations(const float* x, Index n, const ByteBuffers& out) {
             sum += q0 + q1;
             out.pairs[i / 2] = (static_cast<std::uint32_t>(q0) & 0xFFu) * 0x0101u |
                                (static_cast<std::uint32_t>(q1) & 0xFFu) * 0x01010000u;
+            out.bytes[i] = static_cast<std::int8_t>(q0);
+            out.bytes[i + 1] = static_cast<std::int8_t>(q1);
         }
         out.scales[g] = most / 127.0F;
         out.sums[g] = sum;

@@ -19,6 +19,7 @@ void rotate_outputs(const Tensor& t, float* y, float* scratch);
 
 struct ByteBuffers {
     std::uint32_t* pairs;
+    std::int8_t* bytes;
     float* scales;
     std::int32_t* sums;
 };

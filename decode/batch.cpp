@@ -147,7 +147,7 @@ void float_segment(const BatchTask& task, const Segment& s) {
 Index batch_crossover(const Tensor& t, Mode mode) {
     if (mode == Mode::exact) return least_batch;
     for (const Segment& s : t.segments)
-        if (s.code == CodeKind::table) return least_batch;
+        if (!has_kernel(t, s)) return least_batch;
     return direct_crossover;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "decode/e8p.h"
 #include "decode/layout.h"
 #include "decode/lut.h"
 #include "decode/trellis.h"
@@ -73,7 +74,33 @@ void trellis_values(const Segment& s, Index row, Index first, Index count, float
         const Index column = first + i;
         const std::uint32_t state = trellis_state(
             s, trellis_codes(s, row / s.tile_rows, column / 2), column % 2, row % s.tile_rows);
-        out[i] = static_cast<float>(byte_sum(trellis_word(s, state)) - byte_sum_mean) * s.gain;
+        out[i] = static_cast<float>(byte_sum(trellis_word(s, state)) - byte_sum_mean) * s.gain[0];
+    }
+}
+
+void e8p_values(const Segment& s, Index row, Index first, Index count, float* out) {
+    const E8pTables& tables = e8p_tables();
+    for (Index i = 0; i < count; ++i) {
+        const std::uint8_t* codes = e8p_codes(s, row / e8p_tile, first + i);
+        for (int m = 0; m < s.stages; ++m) {
+            const int kind = e8p_kind(s, m);
+            const std::uint32_t nibbles =
+                e8p_nibbles(tables, s.stage_bits[m], codes, row % e8p_tile);
+            for (int d = 0; d < 8; ++d) {
+                const float v =
+                    static_cast<float>(e8p_integer(tables, kind, nibbles, d)) * e8p_step(s, m);
+                out[8 * i + d] = m == 0 ? v : out[8 * i + d] + v;
+            }
+            codes += e8p_tile * s.stage_bits[m] / 8;
+        }
+    }
+}
+
+void grid_values(const Segment& s, Index row, Index first, Index count, float* out) {
+    for (Index i = 0; i < count; ++i) {
+        const Index column = first + i;
+        out[i] = s.codebook[0][grid_code(grid_codes(s, row / grid_tile, column / grid_step), s.bits,
+                                         row % grid_tile, column % grid_step)];
     }
 }
 
@@ -98,7 +125,8 @@ void trellis_block(const Segment& s, Index row, Index rows, Index col, Index cou
                 std::memcpy(&window, bytes + r * k / 8, sizeof(window));
                 const std::uint32_t state = window >> (r * k % 8) & 0xFFFFu;
                 out[(r0 - row + r - begin) * stride + c - col] =
-                    static_cast<float>(byte_sum(trellis_word(s, state)) - byte_sum_mean) * s.gain;
+                    static_cast<float>(byte_sum(trellis_word(s, state)) - byte_sum_mean) *
+                    s.gain[0];
             }
         }
         r0 += end - begin;
@@ -113,6 +141,8 @@ void decode_segment(const Segment& s, Index padded_rows, Index row, Index first,
         case CodeKind::lut: lut_values(s, padded_rows, row, first, count, out); return;
         case CodeKind::table: table_values(s, row, first, count, out); return;
         case CodeKind::trellis: trellis_values(s, row, first, count, out); return;
+        case CodeKind::e8p: e8p_values(s, row, first, count, out); return;
+        case CodeKind::grid: grid_values(s, row, first, count, out); return;
     }
 }
 

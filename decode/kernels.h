@@ -9,12 +9,15 @@ namespace vq::decode {
 
 /// Columns that share one scale of the int8 activations.
 inline constexpr Index activation_group = 128;
+/// The bytes of activations are padded with zeros to a multiple of it.
+inline constexpr Index byte_padding = 32;
 
 /// Activations of one segment as int8, a scale a group of activation_group columns.
 struct ByteActivations {
     /// size (ceil(cols / 2)): the bytes (q_j, q_j, q_{j+1}, q_{j+1}) of a pair of columns, q_j in
     /// the lowest byte.
     const std::uint32_t* pairs;
+    const std::int8_t* bytes;  ///< size (cols), padded
     const float* scales;       ///< size (groups): x = scale * q
     const std::int32_t* sums;  ///< size (groups): sum of q
 };
@@ -47,6 +50,11 @@ struct Kernels {
                      Index count, float* y);
     /// y[r] += sum_j (four bytes of state (r, j) - 510) x_j for the rows of one tile; y: size (T).
     void (*trellis_rows)(const Segment& s, const ByteActivations& x, Index tile, float* y);
+    /// y[r] += sum_j w_rj x_j for the 64 rows of tile `tile` of an e8p segment; y: size (64).
+    void (*e8p_rows)(const Segment& s, const ByteActivations& x, Index tile, float* y);
+    /// The same for a grid segment, over the groups [begin, end) of activations.
+    void (*grid_rows)(const Segment& s, const ByteActivations& x, Index tile, Index begin,
+                      Index end, float* y);
     /// A panel of 64 rows of weights times `tokens` vectors, over up to 128 columns (4 a quad):
     ///     y[token * stride + r] += row_scales[r] x_scales[token] sum_j (w_rj - 128) x_j.
     /// weights: [quad][64 rows][4]; x: [token][32 quads] of int8; sums: of each token's x_j.

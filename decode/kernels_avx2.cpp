@@ -2,6 +2,8 @@
 // are built with vectors. The trellis runs 8 rows and two columns a register.
 #include <immintrin.h>
 
+#include "decode/e8p_kernel_avx2.h"
+#include "decode/grid_kernel_avx2.h"
 #include "decode/kernels.h"
 #include "decode/lut.h"
 #include "decode/trellis.h"
@@ -236,7 +238,16 @@ float dot_of(const T* a, const float* b, Index n) {
 
 }  // namespace
 
-const Kernels kernels_avx2 = {"avx2",        lut_tables,     lut_rows,       trellis_rows,   panel,
-                              round_weights, dot_of<Floats>, dot_of<Halves>, dot_of<BFloats>};
+const Kernels kernels_avx2 = {"avx2",
+                              lut_tables,
+                              lut_rows,
+                              trellis_rows,
+                              e8p_kernel_avx2::rows,
+                              grid_kernel_avx2::rows,
+                              panel,
+                              round_weights,
+                              dot_of<Floats>,
+                              dot_of<Halves>,
+                              dot_of<BFloats>};
 
 }  // namespace vq::decode

@@ -3,6 +3,8 @@
 // code made for this instruction set is picked by the linker for another.
 #include <immintrin.h>
 
+#include "decode/e8p_kernel_avx512vnni.h"
+#include "decode/grid_kernel_avx512vnni.h"
 #include "decode/kernels.h"
 #include "decode/lut_kernel_avx512vnni.h"
 #include "decode/panel_kernel_avx512vnni.h"
@@ -52,8 +54,8 @@ float dot_of(const T* a, const float* b, Index n) {
 }  // namespace
 
 const Kernels kernels_avx512vnni = {
-    "avx512vnni",         lut_kernel::tables,  lut_kernel::rows,
-    trellis_kernel::rows, panel_kernel::panel, panel_kernel::round_weights,
-    dot_of<Floats>,       dot_of<Halves>,      dot_of<BFloats>};
+    "avx512vnni",     lut_kernel::tables, lut_kernel::rows,    trellis_kernel::rows,
+    e8p_kernel::rows, grid_kernel::rows,  panel_kernel::panel, panel_kernel::round_weights,
+    dot_of<Floats>,   dot_of<Halves>,     dot_of<BFloats>};
 
 }  // namespace vq::decode

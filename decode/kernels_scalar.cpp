@@ -1,6 +1,8 @@
 // The reference: what every other table must compute, written to be read.
 #include <cmath>
 
+#include "decode/e8p.h"
+#include "decode/grid.h"
 #include "decode/kernels.h"
 #include "decode/layout.h"
 #include "decode/lut.h"
@@ -64,6 +66,45 @@ void trellis_rows(const Segment& s, const ByteActivations& x, Index tile, float*
     }
 }
 
+void e8p_rows(const Segment& s, const ByteActivations& x, Index tile, float* y) {
+    constexpr Index vectors_a_group = activation_group / 8;
+    const E8pTables& tables = e8p_tables();
+    for (Index g = 0; g * vectors_a_group < s.groups(); ++g) {
+        const Index end = std::min(s.groups(), (g + 1) * vectors_a_group);
+        Index stage_at = 0;
+        for (int m = 0; m < s.stages; ++m) {
+            const float factor = x.scales[g] * e8p_step(s, m);
+            for (Index r = 0; r < e8p_tile; ++r) {
+                std::int32_t sum = 0;
+                for (Index v = g * vectors_a_group; v < end; ++v) {
+                    const std::uint32_t nibbles =
+                        e8p_nibbles(tables, s.stage_bits[m], e8p_codes(s, tile, v) + stage_at, r);
+                    for (int d = 0; d < 8; ++d)
+                        sum += e8p_integer(tables, e8p_kind(s, m), nibbles, d) * x.bytes[8 * v + d];
+                }
+                y[r] += factor * static_cast<float>(sum);
+            }
+            stage_at += e8p_tile * s.stage_bits[m] / 8;
+        }
+    }
+}
+
+void grid_rows(const Segment& s, const ByteActivations& x, Index tile, Index begin, Index end,
+               float* y) {
+    for (Index g = begin; g < end; ++g) {
+        const Index last = std::min(s.cols, (g + 1) * activation_group);
+        const float factor = x.scales[g] * s.grid->step;
+        for (Index r = 0; r < grid_tile; ++r) {
+            std::int32_t sum = -grid_offset * x.sums[g];
+            for (Index j = g * activation_group; j < last; ++j)
+                sum += s.grid->bytes[grid_code(grid_codes(s, tile, j / grid_step), s.bits, r,
+                                               j % grid_step)] *
+                       x.bytes[j];
+            y[r] += factor * static_cast<float>(sum);
+        }
+    }
+}
+
 void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
            Index stride) {
     for (Index t = 0; t < tokens; ++t)
@@ -107,7 +148,8 @@ float dot_bf16(const BFloat16* a, const float* b, Index n) {
 
 }  // namespace
 
-const Kernels kernels_scalar = {"scalar",      lut_tables, lut_rows, trellis_rows, panel,
-                                round_weights, dot,        dot_half, dot_bf16};
+const Kernels kernels_scalar = {"scalar", lut_tables, lut_rows, trellis_rows,
+                                e8p_rows, grid_rows,  panel,    round_weights,
+                                dot,      dot_half,   dot_bf16};
 
 }  // namespace vq::decode

@@ -8,6 +8,14 @@
 //     stream, lowest bit first; the state of row r is its 16 bits from bit K r on.
 //     [tile][pair of columns][32 rows][column of the pair]: 4K bytes. An odd last column has a twin
 //     of zeros.
+// e8p: 64 rows a tile, vectors of 8 columns a group.
+//     [tile][group][stage]: 64 bytes, the low 8 bits of 64 rows, and after these 64 bytes with the
+//     high 8 where the stage has 16. Row r of a tile is byte (r % 16) / 4 * 16 + r / 16 * 4 + r %
+//     4: two rounds of unpacking bytes put rows 16 i to 16 i + 15 into one register.
+// grid: 64 rows a tile, 32 columns a step, b bits a code.
+//     [tile][step][dword, b of them][64 rows]: 4 bytes, where field f of w bits of byte k of dword
+//     d belongs to column 32 / w * d + 4 f + k. w = b; codes of 3 bits have their low 2 bits in two
+//     dwords with w = 2 and their highest one in a third with w = 1.
 // table: [row, or band of `dim` rows][vector]: codes one after the other, lowest bit first; every
 //     row (band) begins with a whole byte.
 #pragma once
@@ -59,6 +67,44 @@ static inline Index trellis_pairs(const Segment& s) {
     return ceil_div(s.cols, 2);
 }
 
+inline constexpr Index e8p_tile = 64;
+/// Bytes of all stages of a tile and group.
+static inline Index e8p_unit(const Segment& s) {
+    return e8p_tile * s.bits / 8;
+}
+/// Byte of row r of a tile.
+static inline Index e8p_position(Index r) {
+    return r % 16 / 4 * 16 + r / 16 * 4 + r % 4;
+}
+/// The codes of group `group` of a tile.
+static inline const std::uint8_t* e8p_codes(const Segment& s, Index tile, Index group) {
+    return s.codes + (tile * s.groups() + group) * e8p_unit(s);
+}
+
+inline constexpr Index grid_tile = 64;
+inline constexpr Index grid_step = 32;
+static inline Index grid_steps(const Segment& s) {
+    return ceil_div(s.cols, grid_step);
+}
+/// The codes of step `step` of a tile.
+static inline const std::uint8_t* grid_codes(const Segment& s, Index tile, Index step) {
+    return s.codes + (tile * grid_steps(s) + step) * s.bits * 4 * grid_tile;
+}
+/// Where the code of row r and column j of a step begins, in fields of w bits: byte and shift.
+static inline Index grid_byte(int w, Index r, Index j) {
+    return (j * w / 32 * grid_tile + r) * 4 + j % 4;
+}
+static inline int grid_shift(int w, Index j) {
+    return static_cast<int>(j % (32 / w) / 4) * w;
+}
+static inline std::uint32_t grid_code(const std::uint8_t* codes, int bits, Index r, Index j) {
+    const int w = bits == 3 ? 2 : bits;
+    std::uint32_t code = codes[grid_byte(w, r, j)] >> grid_shift(w, j) & ((1u << w) - 1u);
+    if (bits == 3)
+        code |= (codes[8 * grid_tile + grid_byte(1, r, j)] >> grid_shift(1, j) & 1u) << 2;
+    return code;
+}
+
 static inline Index table_row_bytes(const Segment& s) {
     return ceil_div((s.along_outputs ? s.cols : s.groups()) * s.bits, 8);
 }
@@ -81,6 +127,16 @@ static inline Index code_bytes(const Segment& s, Index padded_rows) {
             units = padded_rows / s.tile_rows;
             if (__builtin_mul_overflow(units, trellis_pairs(s), &units)) return -1;
             unit = trellis_pair_bytes(s);
+            break;
+        case CodeKind::e8p:
+            units = padded_rows / e8p_tile;
+            if (__builtin_mul_overflow(units, s.groups(), &units)) return -1;
+            unit = e8p_unit(s);
+            break;
+        case CodeKind::grid:
+            units = padded_rows / grid_tile;
+            if (__builtin_mul_overflow(units, grid_steps(s), &units)) return -1;
+            unit = s.bits * 4 * grid_tile;
             break;
     }
     Index bytes = 0;

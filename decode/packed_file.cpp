@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "decode/grid.h"
 #include "decode/layout.h"
 
 namespace vq::decode {
@@ -250,6 +251,10 @@ private:
         s.code = r.code;
         if (r.code == CodeKind::trellis)
             trellis(r, s, t, where);
+        else if (r.code == CodeKind::e8p)
+            e8p(r, s, t, where);
+        else if (r.code == CodeKind::grid)
+            grid(r, s, t, where);
         else if (r.code == CodeKind::lut || r.code == CodeKind::table)
             stages(r, s, t, where);
         else
@@ -298,6 +303,16 @@ private:
         s.lut = lut(s, {r.codebook, r.codebook + r.stages});
     }
 
+    void grid(const SegmentRecord& r, Segment& s, const Tensor& t, const std::string& where) {
+        if (r.dim != 1 || r.stages != 1 || r.stage_bits[0] > 4 || r.along_outputs != 0 ||
+            t.padded_rows % grid_tile != 0)
+            fail("a scalar grid is out of range", where);
+        stages(r, s, t, where);
+        std::unique_ptr<GridTable>& made = file_.grids_[r.codebook[0]];
+        if (!made) made = std::make_unique<GridTable>(round_grid(s.codebook[0], s.bits));
+        s.grid = made.get();
+    }
+
     const LutCodebooks* lut(const Segment& s, const std::vector<std::uint32_t>& ids) {
         std::unique_ptr<LutCodebooks>& made = file_.luts_[ids];
         if (made) return made.get();
@@ -324,7 +339,7 @@ private:
             r.tile_rows % 32 != 0 || t.padded_rows % static_cast<Index>(r.tile_rows) != 0 ||
             (r.trellis_value != TrellisValue::byte_sum &&
              r.trellis_value != TrellisValue::two_products) ||
-            !std::isfinite(r.gain) || t.scale_kind == ScaleKind::group)
+            !std::isfinite(r.gain[0]) || t.scale_kind == ScaleKind::group)
             fail("a trellis is out of range", where);
         s.trellis_value = r.trellis_value;
         s.trellis_bits = static_cast<int>(r.trellis_bits);
@@ -334,7 +349,23 @@ private:
             s.multiplier[i] = r.multiplier[i];
             s.addend[i] = r.addend[i];
         }
-        s.gain = r.gain;
+        s.gain[0] = r.gain[0];
+    }
+
+    static void e8p(const SegmentRecord& r, Segment& s, const Tensor& t, const std::string& where) {
+        if (r.dim != 8 || r.along_outputs != 0 || s.cols % 8 != 0 || r.stages < 1 || r.stages > 2 ||
+            r.stage_bits[0] != 16 ||
+            (r.stages == 2 && r.stage_bits[1] != 8 && r.stage_bits[1] != 16) ||
+            t.padded_rows % e8p_tile != 0)
+            fail("an E8P code is out of range", where);
+        s.dim = 8;
+        s.stages = static_cast<int>(r.stages);
+        for (int m = 0; m < s.stages; ++m) {
+            s.stage_bits[m] = static_cast<int>(r.stage_bits[m]);
+            s.bits += s.stage_bits[m];
+            s.gain[m] = r.gain[m];
+            if (!std::isfinite(s.gain[m])) fail("a gain is not finite", where);
+        }
     }
 
     PackedFile& file_;
@@ -349,5 +380,7 @@ private:
 PackedFile::PackedFile(const void* data, std::size_t bytes) {
     Reader(*this, data, bytes).read();
 }
+PackedFile::~PackedFile() = default;
+PackedFile::PackedFile(PackedFile&&) noexcept = default;
 
 }  // namespace vq::decode

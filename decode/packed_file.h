@@ -25,6 +25,8 @@ struct LutCodebooks {
     float scale = 0;  ///< codeword = scale * word
 };
 
+struct GridTable;
+
 struct Segment {
     Index col0 = 0;
     Index cols = 0;
@@ -36,12 +38,13 @@ struct Segment {
     int bits = 0;                             ///< of one code
     const float* codebook[most_stages] = {};  ///< [2^stage_bits][dim]
     const LutCodebooks* lut = nullptr;        ///< code lut
+    const GridTable* grid = nullptr;          ///< code grid
     TrellisValue trellis_value = TrellisValue::byte_sum;
     int trellis_bits = 0;
     Index tile_rows = 0;
     std::uint32_t multiplier[2] = {};
     std::uint32_t addend[2] = {};
-    float gain = 0;
+    float gain[2] = {};
     const std::uint8_t* codes = nullptr;
     Index code_bytes = 0;  ///< without the slack
 
@@ -83,6 +86,8 @@ class PackedFile {
 public:
     /// Throws Error when anything in the file is not as it must be. `data` must stay.
     PackedFile(const void* data, std::size_t bytes);
+    ~PackedFile();
+    PackedFile(PackedFile&&) noexcept;
     const std::vector<Tensor>& tensors() const { return tensors_; }
     const std::vector<Blob>& blobs() const { return blobs_; }
 
@@ -100,6 +105,7 @@ private:
     std::vector<Segment> segments_;
     std::vector<Codebook> codebooks_;
     std::map<std::vector<std::uint32_t>, std::unique_ptr<LutCodebooks>> luts_;
+    std::map<std::uint32_t, std::unique_ptr<GridTable>> grids_;
 };
 
 }  // namespace vq::decode

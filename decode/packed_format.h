@@ -9,7 +9,7 @@
 namespace vq::decode {
 
 inline constexpr char packed_magic[8] = {'v', 'q', 'p', 'a', 'c', 'k', 'e', 'd'};
-inline constexpr std::uint32_t packed_version = 1;
+inline constexpr std::uint32_t packed_version = 2;
 inline constexpr std::uint64_t section_align = 64;
 /// Bytes after the codes of a segment that kernels may read (and never use).
 inline constexpr std::uint64_t code_slack = 64;
@@ -83,6 +83,8 @@ enum class CodeKind : std::uint32_t {
     lut = 1,      ///< stages of 8-10 bits along inputs, in tiles of 64 rows (lut.h)
     table = 2,    ///< any stages, bit-packed rows or bands of rows (table.h)
     trellis = 3,  ///< computed values of a bitshift trellis (trellis.h)
+    e8p = 4,      ///< E8P points, one or two stages, in tiles of 64 rows (e8p.h)
+    grid = 5,     ///< scalar grids of 1-4 bits, in tiles of 64 rows (grid.h)
 };
 
 /// How a trellis turns a 16-bit state s into two 16-bit words, whose four bytes are summed.
@@ -104,10 +106,12 @@ struct SegmentRecord {
     std::uint32_t tile_rows;     ///< T
     std::uint32_t multiplier[2];
     std::uint32_t addend[2];
-    float gain;  ///< value = (sum of the four bytes - 510) * gain
+    float gain[2];           ///< trellis: value = (sum of the four bytes - 510) * gain[0]; e8p: of
+                             ///< each stage
+    std::uint32_t reserved;  ///< 0
     Section codes;
 };
-static_assert(sizeof(SegmentRecord) == 144);
+static_assert(sizeof(SegmentRecord) == 152);
 
 /// FNV-1a, 64 bits, over 8-byte words and then the bytes that are left.
 std::uint64_t fnv1a(const void* data, std::size_t bytes);

@@ -40,14 +40,15 @@ Buffers lay_out(const Tensor& t, Arena& arena) {
         if (s.code == CodeKind::lut) {
             table_bytes = std::max(table_bytes, s.groups() * lut_table_bytes(s));
             blocks = std::max(blocks, ceil_div(s.groups(), lut_block));
-        } else if (s.code == CodeKind::trellis) {
+        } else if (s.code != CodeKind::table) {
             cols = std::max(cols, s.cols);
         }
     }
     b.tables = {arena.take<std::uint8_t>(table_bytes), arena.take<float>(blocks)};
     const Index groups = ceil_div(cols, activation_group);
-    b.bytes = {arena.take<std::uint32_t>(ceil_div(cols, 2)), arena.take<float>(groups),
-               arena.take<std::int32_t>(groups)};
+    b.bytes = {arena.take<std::uint32_t>(ceil_div(cols, 2)),
+               arena.take<std::int8_t>(ceil_div(cols, byte_padding) * byte_padding),
+               arena.take<float>(groups), arena.take<std::int32_t>(groups)};
     return b;
 }
 
@@ -70,14 +71,52 @@ void lut_segment(const Task& task, const Segment& s) {
     });
 }
 
+ByteActivations bytes_of(const Task& task, const Segment& s) {
+    const ByteBuffers& b = task.b.bytes;
+    quantize_activations(task.b.x + s.col0, s.cols, b);
+    return {b.pairs, b.bytes, b.scales, b.sums};
+}
+
+void e8p_segment(const Task& task, const Segment& s) {
+    const ByteActivations x = bytes_of(task, s);
+    run(task.threads, task.t.padded_rows / e8p_tile,
+        [&](Index tile) { task.kernels.e8p_rows(s, x, tile, task.b.y + tile * e8p_tile); });
+}
+
+/// With scales a group of columns, each of those is a product of its own.
+void grid_segment(const Task& task, const Segment& s) {
+    const ByteActivations x = bytes_of(task, s);
+    const Tensor& t = task.t;
+    const Index groups = ceil_div(s.cols, activation_group);
+    run(task.threads, t.padded_rows / grid_tile, [&](Index tile) {
+        float* y = task.b.y + tile * grid_tile;
+        if (t.scale_kind != ScaleKind::group) {
+            task.kernels.grid_rows(s, x, tile, 0, groups, y);
+            return;
+        }
+        const Index wide = t.scale_group / activation_group;
+        const Index first = s.col0 / activation_group;
+        const Index scales_a_row = ceil_div(t.padded_cols, t.scale_group);
+        for (Index g = 0; g < groups;) {
+            const Index column = (first + g) / wide;
+            const Index end = std::min(groups, (column + 1) * wide - first);
+            float sums[grid_tile] = {};
+            task.kernels.grid_rows(s, x, tile, g, end, sums);
+            const Half* scale = t.scales + tile * grid_tile * scales_a_row + column;
+            for (Index r = 0; r < grid_tile; ++r)
+                y[r] += float_from_half(scale[r * scales_a_row]) * sums[r];
+            g = end;
+        }
+    });
+}
+
 void trellis_segment(const Task& task, const Segment& s) {
-    quantize_activations(task.b.x + s.col0, s.cols, task.b.bytes);
-    const ByteActivations x{task.b.bytes.pairs, task.b.bytes.scales, task.b.bytes.sums};
+    const ByteActivations x = bytes_of(task, s);
     run(task.threads, task.t.padded_rows / s.tile_rows, [&](Index tile) {
         float* y = task.b.y + tile * s.tile_rows;
         float sums[4096] = {};
         task.kernels.trellis_rows(s, x, tile, sums);
-        for (Index r = 0; r < s.tile_rows; ++r) y[r] += s.gain * sums[r];
+        for (Index r = 0; r < s.tile_rows; ++r) y[r] += s.gain[0] * sums[r];
     });
 }
 
@@ -108,12 +147,17 @@ void coded_product(const Task& task, Mode mode, const float* x, float* y) {
     transform_inputs(t, x, task.b.x, task.b.other);
     std::fill_n(task.b.y, t.padded_rows, 0.0F);
     for (const Segment& s : t.segments) {
-        if (mode == Mode::int8 && s.code == CodeKind::lut)
-            lut_segment(task, s);
-        else if (mode == Mode::int8 && s.code == CodeKind::trellis)
-            trellis_segment(task, s);
-        else
+        if (mode != Mode::int8 || !has_kernel(t, s)) {
             float_segment(task, s);
+            continue;
+        }
+        switch (s.code) {
+            case CodeKind::lut: lut_segment(task, s); break;
+            case CodeKind::trellis: trellis_segment(task, s); break;
+            case CodeKind::e8p: e8p_segment(task, s); break;
+            case CodeKind::grid: grid_segment(task, s); break;
+            case CodeKind::table: break;
+        }
     }
     if (t.scale_kind != ScaleKind::group)
         for (Index r = 0; r < t.rows; ++r) task.b.y[r] *= t.scale(r);

@@ -53,6 +53,8 @@ const char* code_name(const Tensor& t) {
     switch (t.segments.back().code) {
         case vq::decode::CodeKind::lut: return "lut";
         case vq::decode::CodeKind::trellis: return "trellis";
+        case vq::decode::CodeKind::e8p: return "e8p";
+        case vq::decode::CodeKind::grid: return "grid";
         default: return "table";
     }
 }

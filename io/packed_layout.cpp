@@ -36,6 +36,46 @@ std::vector<std::uint8_t> lut_layout(std::span<const std::uint64_t> codes, Index
     return out;
 }
 
+std::vector<std::uint8_t> e8p_layout(std::span<const std::uint64_t> codes, Index rows, Index groups,
+                                     int bits) {
+    using decode::e8p_tile;
+    VQ_ASSERT(rows % e8p_tile == 0 && static_cast<Index>(codes.size()) == rows * groups);
+    const Index planes = bits / 8;
+    std::vector<std::uint8_t> out(static_cast<std::size_t>(rows * groups * planes));
+    for (Index i = 0; i < rows; ++i)
+        for (Index g = 0; g < groups; ++g) {
+            const std::uint64_t code = codes[static_cast<std::size_t>(i * groups + g)];
+            std::uint8_t* to = out.data() + (i / e8p_tile * groups + g) * e8p_tile * planes +
+                               decode::e8p_position(i % e8p_tile);
+            for (Index p = 0; p < planes; ++p)
+                to[p * e8p_tile] = static_cast<std::uint8_t>(code >> (8 * p));
+        }
+    return out;
+}
+
+std::vector<std::uint8_t> grid_layout(std::span<const std::uint64_t> codes, Index rows, Index cols,
+                                      int bits) {
+    using namespace decode;
+    VQ_ASSERT(rows % grid_tile == 0 && static_cast<Index>(codes.size()) == rows * cols);
+    const Index steps = ceil_div(cols, grid_step);
+    const Index unit = bits * 4 * grid_tile;
+    const int w = bits == 3 ? 2 : bits;
+    std::vector<std::uint8_t> out(static_cast<std::size_t>(rows / grid_tile * steps * unit));
+    for (Index i = 0; i < rows; ++i)
+        for (Index j = 0; j < cols; ++j) {
+            const std::uint64_t code = codes[static_cast<std::size_t>(i * cols + j)];
+            std::uint8_t* to = out.data() + (i / grid_tile * steps + j / grid_step) * unit;
+            const Index r = i % grid_tile;
+            const Index c = j % grid_step;
+            to[grid_byte(w, r, c)] |=
+                static_cast<std::uint8_t>((code & ((1u << w) - 1u)) << grid_shift(w, c));
+            if (bits == 3)
+                to[8 * grid_tile + grid_byte(1, r, c)] |=
+                    static_cast<std::uint8_t>((code >> 2) << grid_shift(1, c));
+        }
+    return out;
+}
+
 std::vector<std::uint8_t> table_layout(std::span<const std::uint64_t> codes, Index rows,
                                        Index count, int bits) {
     VQ_ASSERT(static_cast<Index>(codes.size()) == rows * count);

@@ -14,6 +14,15 @@ namespace vq {
 std::vector<std::uint8_t> lut_layout(std::span<const std::uint64_t> codes, Index rows, Index groups,
                                      const std::vector<int>& stage_bits);
 
+/// E8P codes, vector (i, g) at i * groups + g, stages of 16 or 16 + 8 or 16 + 16 bits, the first in
+/// the lowest bits. rows is a multiple of 64.
+std::vector<std::uint8_t> e8p_layout(std::span<const std::uint64_t> codes, Index rows, Index groups,
+                                     int bits);
+
+/// Codes of scalar grids of 1-4 bits, weight (i, j) at i * cols + j. rows is a multiple of 64.
+std::vector<std::uint8_t> grid_layout(std::span<const std::uint64_t> codes, Index rows, Index cols,
+                                      int bits);
+
 /// Codes as they are, `count` a row (or band of rows), each row beginning with a whole byte.
 std::vector<std::uint8_t> table_layout(std::span<const std::uint64_t> codes, Index rows,
                                        Index count, int bits);

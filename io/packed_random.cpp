@@ -24,7 +24,9 @@ struct RandomCode {
 };
 
 const std::vector<RandomCode>& codes() {
+    constexpr auto grid = CodeKind::grid;
     constexpr auto lut = CodeKind::lut;
+    constexpr auto e8p = CodeKind::e8p;
     constexpr auto table = CodeKind::table;
     constexpr auto trellis = CodeKind::trellis;
     constexpr auto sum = TrellisValue::byte_sum;
@@ -38,10 +40,15 @@ const std::vector<RandomCode>& codes() {
         {"trellis-3", trellis, 1, {3}, false, sum},
         {"trellis-4", trellis, 1, {4}, false, sum},
         {"trellis-two-products-2", trellis, 1, {2}, false, two},
+        {"e8p", e8p, 8, {16}, false, sum},
+        {"e8p-3", e8p, 8, {16, 8}, false, sum},
+        {"e8p-4", e8p, 8, {16, 16}, false, sum},
         {"kmeans-8x16", table, 8, {16}, false, sum},
         {"kmeans-6x12-outputs", table, 6, {12}, true, sum},
-        {"scalar-2", table, 1, {2}, false, sum},
-        {"scalar-4", table, 1, {4}, false, sum},
+        {"scalar-1", grid, 1, {1}, false, sum},
+        {"scalar-2", grid, 1, {2}, false, sum},
+        {"scalar-3", grid, 1, {3}, false, sum},
+        {"scalar-4", grid, 1, {4}, false, sum},
     };
     return all;
 }
@@ -77,7 +84,7 @@ PackedSegment random_segment(const RandomCode& code, PackedTensor& t, std::uint6
         s.record.tile_rows = static_cast<std::uint32_t>(tile);
         s.record.multiplier[0] = code.value == TrellisValue::byte_sum ? 0x83DCD12Du : 0x5A2Du;
         s.record.multiplier[1] = code.value == TrellisValue::byte_sum ? 0u : 0x9C35u;
-        s.record.gain = 1 / 147.8F;
+        s.record.gain[0] = 1 / 147.8F;
         std::vector<std::uint8_t> streams(
             static_cast<std::size_t>(t.padded_rows * t.padded_cols * bits / 8));
         for (std::size_t i = 0; i < streams.size(); ++i)
@@ -90,12 +97,17 @@ PackedSegment random_segment(const RandomCode& code, PackedTensor& t, std::uint6
     s.record.stages = static_cast<std::uint32_t>(code.stage_bits.size());
     for (std::size_t m = 0; m < code.stage_bits.size(); ++m) {
         s.record.stage_bits[m] = static_cast<std::uint32_t>(code.stage_bits[m]);
-        s.record.codebook[m] = static_cast<std::uint32_t>(m);
+        if (code.kind == CodeKind::e8p)
+            s.record.gain[m] = m == 0 ? 1.0F : 0.5F;
+        else
+            s.record.codebook[m] = static_cast<std::uint32_t>(m);
     }
     const std::vector<std::uint64_t> words =
         random_codes(t.padded_rows * t.padded_cols / code.dim, bits, seed);
     const Index across = code.along_outputs ? t.padded_cols : t.padded_cols / code.dim;
-    s.codes = code.kind == CodeKind::lut
+    s.codes = code.kind == CodeKind::grid  ? grid_layout(words, t.padded_rows, across, bits)
+              : code.kind == CodeKind::e8p ? e8p_layout(words, t.padded_rows, across, bits)
+              : code.kind == CodeKind::lut
                   ? lut_layout(words, t.padded_rows, across, code.stage_bits)
                   : table_layout(words, static_cast<Index>(words.size()) / across, across, bits);
     return s;
@@ -116,7 +128,7 @@ void random_packed(const std::string& code_name, Index rows, Index cols, Index c
                    std::uint64_t seed, const PackedSink& sink) {
     const RandomCode& code = find(code_name);
     PackedWriter writer(sink);
-    if (code.kind != CodeKind::trellis)
+    if (code.kind != CodeKind::trellis && code.kind != CodeKind::e8p)
         for (std::size_t m = 0; m < code.stage_bits.size(); ++m) {
             const Index entries = Index{1} << code.stage_bits[m];
             std::vector<float> words(static_cast<std::size_t>(entries * code.dim));

@@ -4,79 +4,40 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <vector>
 
+#include "base/e8p_patterns.h"
 #include "base/error.h"
 
 namespace vq {
 
 namespace {
 
-/// Calls f(v) for all v in values^8, the last coordinate running fastest.
-template <std::size_t N, class F>
-void for_each_vector(const std::array<int, N>& values, const F& f) {
-    std::array<int, e8_dim> v{};
-    std::array<std::size_t, e8_dim> at{};
-    for (;;) {
-        for (std::size_t i = 0; i < e8_dim; ++i) v[i] = values[at[i]];
-        f(v);
-        std::size_t i = e8_dim;
-        while (i > 0 && ++at[i - 1] == N) at[--i] = 0;
-        if (i == 0) return;
-    }
-}
-
 E8pTable make_table() {
-    // Twice |s|, so that all is in integers.
-    std::vector<std::array<int, e8_dim>> patterns;
-    for_each_vector(std::array{1, 3, 5}, [&](const auto& v) {
-        if (std::inner_product(v.begin(), v.end(), v.begin(), 0) <= 4 * 10) patterns.push_back(v);
-    });
-    for_each_vector(std::array{1, 3}, [&](const auto& v) {
-        const bool norm_12 = std::count(v.begin(), v.end(), 3) == 5;
-        if (norm_12 && patterns.size() < e8p_patterns) patterns.push_back(v);
-    });
-    VQ_ASSERT(patterns.size() == e8p_patterns);
+    const E8pPatterns& integers = e8p_integers();
     E8pTable table{};
     for (std::size_t k = 0; k < e8p_patterns; ++k) {
-        int sum = 0;
         float norm = 0;
         for (std::size_t i = 0; i < e8_dim; ++i) {
-            const int twice = patterns[k][i];
-            sum += twice;
+            const int twice = integers.twice_abs[k][i];
             table.packed[k] |= static_cast<std::uint32_t>(twice) << (4 * i);
             const float a = static_cast<float>(twice) * 0.5F;
             table.by_dimension[i * e8p_patterns + k] = a;
             norm += a * a;
         }
-        // Each sign moves the sum, sum / 2 of the table's integers, by an odd number.
-        if (sum / 2 % 2 != 0) table.packed[k] |= 1u << 31;
+        if (integers.odd[k]) table.packed[k] |= 1u << 31;
         table.squared_norm[k] = norm;
     }
     return table;
 }
 
 Matrix make_short_vectors() {
-    std::vector<std::array<int, e8_dim>> twice;
-    for_each_vector(std::array{-2, 0, 2}, [&](const auto& v) {
-        if (std::count(v.begin(), v.end(), 0) == e8_dim - 2) twice.push_back(v);
-    });
-    for_each_vector(std::array{-1, 1}, [&](const auto& v) {
-        if (std::accumulate(v.begin(), v.end(), 0) % 4 == 0) twice.push_back(v);
-    });
-    for (std::size_t i = 0; i < e8_dim; ++i)
-        for (const int value : {4, -4}) {
-            std::array<int, e8_dim> v{};
-            v[i] = value;
-            twice.push_back(v);
-        }
-    VQ_ASSERT(twice.size() == 256);
     Matrix out(256, e8_dim);
     for (Index k = 0; k < 256; ++k)
         for (Index i = 0; i < e8_dim; ++i)
-            out(k, i) = static_cast<float>(
-                            twice[static_cast<std::size_t>(k)][static_cast<std::size_t>(i)]) *
-                        0.5F;
+            out(k, i) =
+                static_cast<float>(e8p_integers().twice_short[static_cast<std::size_t>(k)]
+                                                             [static_cast<std::size_t>(i)]) *
+                0.5F;
     return out;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/bits.h"
 #include "base/error.h"
+#include "decode/grid.h"
 #include "decode/layout.h"
 #include "io/atomic_file.h"
 #include "io/packed_layout.h"
@@ -22,6 +23,7 @@ namespace vq {
 
 namespace {
 
+using decode::CodeKind;
 using decode::ScaleKind;
 using decode::TensorKind;
 
@@ -124,20 +126,38 @@ private:
                                          : ScaleKind::group;
         if (t.scale_kind == ScaleKind::group) t.scale_group = spec.at("scale_group").get<Index>();
         along_outputs_ = spec.at("along").get<std::string>() == "outputs";
-        lut_ = suits_lut(spec, t.scale_kind);
-        t.padded_rows =
-            lut_ ? (rows_ + decode::lut_tile - 1) / decode::lut_tile * decode::lut_tile : rows_;
-        if (t.scale_kind == ScaleKind::row)
-            t.scales.resize(static_cast<std::size_t>(t.padded_rows), 0.0F);
+        const auto code = spec.at("code").get<std::string>();
+        const bool trellis = code == "trellis";
+        kind_ = trellis                         ? CodeKind::trellis
+                : code == "e8p"                 ? CodeKind::e8p
+                : suits_lut(spec, t.scale_kind) ? CodeKind::lut
+                : suits_grid(stored)            ? CodeKind::grid
+                                                : CodeKind::table;
+        t.padded_rows = decode::ceil_div(rows_, tile_rows()) * tile_rows();
+        if (t.scale_kind != ScaleKind::tensor)
+            t.scales.resize(t.scales.size() / static_cast<std::size_t>(rows_) *
+                                static_cast<std::size_t>(t.padded_rows),
+                            0.0F);
         transform(stored, t);
         std::size_t i = 0;
-        const bool trellis = spec.at("code").get<std::string>() == "trellis";
         for (const Json& entry : spec.at("segments")) {
             t.segments.push_back(trellis ? trellis_segment(stored, entry, i)
-                                         : segment(stored, entry, i, t.padded_rows));
+                                 : kind_ == CodeKind::e8p
+                                     ? e8p_segment(stored, entry, i, t.padded_rows)
+                                     : segment(stored, entry, i, t.padded_rows));
             ++i;
         }
         return t;
+    }
+
+    /// Rows that the layout of codes is made of, for codes that say nothing of it themselves.
+    Index tile_rows() const {
+        switch (kind_) {
+            case CodeKind::lut: return decode::lut_tile;
+            case CodeKind::e8p: return decode::e8p_tile;
+            case CodeKind::grid: return decode::grid_tile;
+            default: return 1;
+        }
     }
 
     /// All segments have stages for which there is a lookup kernel.
@@ -149,6 +169,18 @@ private:
             if (dim % 2 != 0 || dim > 16) return false;
             for (const int bits : entry.at("stage_bits").get<std::vector<int>>())
                 if (bits < decode::lut_least_bits || bits > decode::lut_most_bits) return false;
+        }
+        return true;
+    }
+
+    /// All segments are scalar grids of up to 4 bits whose values do with 8 bits each.
+    bool suits_grid(const StoredTensor& stored) const {
+        std::size_t i = 0;
+        for (const Json& entry : stored.spec.at("segments")) {
+            const auto stages = entry.at("stage_bits").get<std::vector<int>>();
+            if (entry.at("dim").get<int>() != 1 || stages.size() != 1 || stages[0] > 4 ||
+                !decode::grid_fits(codewords(stored, entry, i++).data(), stages[0]))
+                return false;
         }
         return true;
     }
@@ -190,15 +222,40 @@ private:
         const auto cols = entry.at("cols").get<Index>();
         PackedSegment s;
         s.record.cols = static_cast<std::uint64_t>(cols);
-        s.record.code = decode::CodeKind::trellis;
+        s.record.code = CodeKind::trellis;
         s.record.trellis_value = decode::TrellisValue::byte_sum;
         s.record.trellis_bits = static_cast<std::uint32_t>(bits);
         s.record.tile_rows = static_cast<std::uint32_t>(tile_rows);
         s.record.multiplier[0] = entry.at("multiplier").get<std::uint32_t>();
-        s.record.gain = entry.at("gain").get<float>();
+        s.record.gain[0] = entry.at("gain").get<float>();
         // A tile's code is tile_rows * bits bits, whole bytes: the array is the streams.
         s.codes =
             trellis_layout(stored.arrays.at(codes_name(i)).bytes, rows_, cols, tile_rows, bits);
+        return s;
+    }
+
+    PackedSegment e8p_segment(const StoredTensor& stored, const Json& entry, std::size_t i,
+                              Index padded_rows) const {
+        if (along_outputs_)
+            throw Error("E8P vectors along outputs", stored.name,
+                        "packed files have them along inputs: use code.along=inputs");
+        PackedSegment s;
+        const auto cols = entry.at("cols").get<Index>();
+        const auto stages = entry.at("stage_bits").get<std::vector<int>>();
+        const auto gains = entry.at("gains").get<std::vector<float>>();
+        s.record.cols = static_cast<std::uint64_t>(cols);
+        s.record.code = CodeKind::e8p;
+        s.record.dim = 8;
+        s.record.stages = static_cast<std::uint32_t>(stages.size());
+        for (std::size_t m = 0; m < stages.size(); ++m) {
+            s.record.stage_bits[m] = static_cast<std::uint32_t>(stages[m]);
+            s.record.gain[m] = gains.at(m);
+        }
+        const int bits = std::accumulate(stages.begin(), stages.end(), 0);
+        std::vector<std::uint64_t> codes =
+            unpack_bits(stored.arrays.at(codes_name(i)).bytes, rows_ * cols / 8, bits);
+        codes.resize(static_cast<std::size_t>(padded_rows * cols / 8), 0);
+        s.codes = e8p_layout(codes, padded_rows, cols / 8, bits);
         return s;
     }
 
@@ -215,8 +272,8 @@ private:
         if (static_cast<int>(stages.size()) > decode::most_stages)
             throw Error("a code of more than 8 stages", stored.name, "use fewer stages");
         s.record.cols = static_cast<std::uint64_t>(cols);
-        s.record.code = lut_ ? decode::CodeKind::lut : decode::CodeKind::table;
-        s.record.along_outputs = along_outputs_ ? 1 : 0;
+        s.record.code = kind_;
+        s.record.along_outputs = along_outputs_ && kind_ != CodeKind::grid ? 1 : 0;
         s.record.dim = static_cast<std::uint32_t>(dim);
         s.record.stages = static_cast<std::uint32_t>(stages.size());
         const std::vector<std::uint32_t> ids = codebooks(stored, entry, i, stages, dim);
@@ -228,18 +285,29 @@ private:
         const Index count = rows_ * cols / dim;
         std::vector<std::uint64_t> codes =
             unpack_bits(stored.arrays.at(codes_name(i)).bytes, count, bits);
-        if (!lut_ && bits > 57)
+        if (kind_ != CodeKind::lut && bits > 57)
             throw Error("a code of " + std::to_string(bits) + " bits", stored.name,
                         "packed files take up to 57 where there is no lookup kernel");
-        if (lut_) {
+        if (kind_ == CodeKind::lut) {
             codes.resize(static_cast<std::size_t>(padded_rows * cols / dim), 0);
             s.codes = lut_layout(codes, padded_rows, cols / dim, stages);
+        } else if (kind_ == CodeKind::grid) {
+            codes.resize(static_cast<std::size_t>(padded_rows * cols), 0);
+            s.codes = grid_layout(codes, padded_rows, cols, bits);
         } else if (along_outputs_) {
             s.codes = table_layout(codes, rows_ / dim, cols, bits);
         } else {
             s.codes = table_layout(codes, rows_, cols / dim, bits);
         }
         return s;
+    }
+
+    /// Of all stages of a segment, one after the other.
+    std::vector<float> codewords(const StoredTensor& stored, const Json& entry,
+                                 std::size_t i) const {
+        const std::string source = entry.value("codebook", "");
+        const std::string own = i == 0 ? "codebooks" : "codebooks_" + std::to_string(i);
+        return (source.empty() ? stored.arrays.at(own) : shared(source)).to_f32();
     }
 
     std::vector<std::uint32_t> codebooks(const StoredTensor& stored, const Json& entry,
@@ -249,9 +317,7 @@ private:
             const auto found = shared_ids_.find(source);
             if (found != shared_ids_.end()) return found->second;
         }
-        const std::string own = i == 0 ? "codebooks" : "codebooks_" + std::to_string(i);
-        const std::vector<float> words =
-            (source.empty() ? stored.arrays.at(own) : shared(source)).to_f32();
+        const std::vector<float> words = codewords(stored, entry, i);
         std::vector<std::uint32_t> ids;
         const float* at = words.data();
         for (const int bits : stages) {
@@ -268,7 +334,7 @@ private:
     std::map<std::string, std::vector<std::uint32_t>> shared_ids_;
     Index rows_ = 0;  ///< of the codes of the present tensor
     bool along_outputs_ = false;
-    bool lut_ = false;
+    CodeKind kind_ = CodeKind::table;
 };
 
 }  // namespace

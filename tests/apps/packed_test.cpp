@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <set>
 
 #include "base/json.h"
 #include "tests/apps/run_vq.h"
@@ -77,6 +78,56 @@ TEST_F(Packed, GenerateWritesTheSameTextAndTellsItsBytes) {
     EXPECT_GT(fast["bytes_per_token"].get<double>(), 0);
 }
 
+struct MethodCase {
+    const char* method;
+    const char* bits;
+    const char* scales;
+    const char* code;  ///< of the packed layers
+};
+
+TEST_F(Packed, OtherCodesAreThoseOfTheStore) {
+    const std::vector<MethodCase> cases = {{"quip-sharp", "3.2", "row", "e8p"},
+                                           {"gptq", "3.2", "row", "grid"},
+                                           {"gptq", "4.2", "group", "grid"}};
+    for (const MethodCase& c : cases) {
+        const std::string from = *folder_ + "/" + c.method + c.bits + ".vq.h5";
+        const std::string to = *folder_ + "/" + c.method + c.bits + ".vqp";
+        ASSERT_EQ(run_vq({"quantize",
+                          tiny_model,
+                          "--calib",
+                          tiny_model + "/calib.txt",
+                          "--calib-tokens",
+                          "256",
+                          "--method",
+                          c.method,
+                          "--bits",
+                          c.bits,
+                          "--set",
+                          "refine.rounds=0",
+                          "--set",
+                          "scale.search=0",
+                          "--set",
+                          "scale.group=128",
+                          "--set",
+                          std::string("scale.scope=") + c.scales,
+                          "-o",
+                          from,
+                          "--quiet"})
+                      .code,
+                  0);
+        ASSERT_EQ(run_vq({"export", from, "--to", "packed", "-o", to, "--quiet"}).code, 0);
+        const Json kernels =
+            json_of({"bench", "kernels", to, "--seconds", "0", "--megabytes", "1"});
+        std::set<std::string> codes;
+        for (const Json& kernel : kernels["kernels"]) codes.insert(kernel["code"]);
+        EXPECT_EQ(codes.count(c.code), 1u) << c.method;
+        const double kld = eval(from, "fp32")["kld_mean"].get<double>();
+        EXPECT_GT(kld, 0);
+        EXPECT_NEAR(eval(to, "fp32")["kld_mean"].get<double>(), kld, 0.02 * kld) << c.method;
+        EXPECT_NEAR(eval(to, "int8")["kld_mean"].get<double>(), kld, 0.1 * kld) << c.method;
+    }
+}
+
 TEST_F(Packed, ExportToSafetensorsWorksFromAPackedFile) {
     const std::string dense = *folder_ + "/dense";
     EXPECT_EQ(run_vq({"export", packed(), "--to", "safetensors", "-o", dense, "--quiet"}).code, 0);
@@ -88,7 +139,8 @@ TEST_F(Packed, BenchPrintsTheKeysOfTheContract) {
          {std::vector<std::string>{"bench", "kernels", packed(), "--seconds", "0", "--megabytes",
                                    "2"},
           {"bench", "kernels", "--shape", "70x256", "--code", "lut-2x8", "--code", "trellis-3",
-           "--seconds", "0", "--megabytes", "1", "--batch", "2"}}) {
+           "--code", "e8p-3", "--code", "scalar-3", "--seconds", "0", "--megabytes", "1", "--batch",
+           "2"}}) {
         const Json got = json_of(what);
         EXPECT_GT(got["bandwidth_gbps"].get<double>(), 0);
         ASSERT_FALSE(got["kernels"].empty());

@@ -12,6 +12,7 @@
 #include "decode/vqkit_decode.h"
 #include "io/packed_layout.h"
 #include "io/packed_writer.h"
+#include "lattice/e8p_code.h"
 #include "vq/transform.h"
 
 namespace vq::test {
@@ -33,6 +34,7 @@ struct Shape {
     Rotation rotation = Rotation::none;
     bool row_scale = true;
     bool column_steps = false;  ///< column scale and permutation
+    Index scale_group = 0;      ///< scales a row and group of so many columns
 };
 
 inline float normal_half(std::uint64_t seed, std::uint64_t i) {
@@ -47,12 +49,19 @@ inline void finish_case(PackedCase& c, const Shape& shape, std::uint64_t seed) {
     t.cols = shape.cols;
     t.padded_rows = c.coded.rows();
     t.padded_cols = c.coded.cols();
-    t.scale_kind = shape.row_scale ? decode::ScaleKind::row : decode::ScaleKind::tensor;
-    for (Index r = 0; r < (shape.row_scale ? t.padded_rows : 1); ++r)
+    t.scale_kind = shape.scale_group > 0 ? decode::ScaleKind::group
+                   : shape.row_scale     ? decode::ScaleKind::row
+                                         : decode::ScaleKind::tensor;
+    t.scale_group = shape.scale_group;
+    const Index width = shape.scale_group > 0 ? shape.scale_group : t.padded_cols;
+    const Index groups = (t.padded_cols + width - 1) / width;
+    for (Index r = 0; r < (shape.row_scale ? t.padded_rows * groups : 1); ++r)
         t.scales.push_back(round_to_half(
             static_cast<float>(0.5 + random_uniform(seed + 9, static_cast<std::uint64_t>(r)))));
     for (Index r = 0; r < t.padded_rows; ++r)
-        c.coded.row(r) *= static_cast<double>(t.scales[shape.row_scale ? r : 0]);
+        for (Index j = 0; j < t.padded_cols; ++j)
+            c.coded(r, j) *=
+                static_cast<double>(t.scales[shape.row_scale ? r * groups + j / width : 0]);
     std::vector<TransformStep> steps;
     if (shape.column_steps) {
         TransformStep scale{};
@@ -133,9 +142,9 @@ inline PackedCase residual_case(decode::CodeKind kind, const Shape& shape, int d
                                 std::uint64_t seed) {
     PackedCase c;
     const auto up = [](Index n, Index unit) { return (n + unit - 1) / unit * unit; };
-    const Index rows = kind == decode::CodeKind::lut ? up(shape.rows, 64)
-                       : along_outputs               ? up(shape.rows, dim)
-                                                     : shape.rows;
+    const Index rows = kind != decode::CodeKind::table ? up(shape.rows, 64)
+                       : along_outputs                 ? up(shape.rows, dim)
+                                                       : shape.rows;
     const Index cols = along_outputs ? shape.cols : up(shape.cols, dim);
     random_codebooks(c, bits, dim, seed);
     int all = 0;
@@ -163,12 +172,16 @@ inline PackedCase residual_case(decode::CodeKind kind, const Shape& shape, int d
     }
     PackedSegment s = stage_segment(kind, cols, dim, bits);
     s.record.along_outputs = along_outputs ? 1 : 0;
-    s.codes = kind == decode::CodeKind::lut
+    s.codes = kind == decode::CodeKind::grid ? grid_layout(codes, rows, cols, all)
+              : kind == decode::CodeKind::lut
                   ? lut_layout(codes, rows, cols / dim, bits)
                   : table_layout(codes, static_cast<Index>(codes.size()) / across, across, all);
     c.tensor.segments.push_back(std::move(s));
-    c.name = (kind == decode::CodeKind::lut ? "lut " : "table ") + std::to_string(shape.rows) +
-             "x" + std::to_string(shape.cols) + " d" + std::to_string(dim);
+    c.name = (kind == decode::CodeKind::lut    ? "lut "
+              : kind == decode::CodeKind::grid ? "grid "
+                                               : "table ") +
+             std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + " d" +
+             std::to_string(dim) + " b" + std::to_string(all);
     finish_case(c, shape, seed);
     return c;
 }
@@ -227,11 +240,36 @@ inline PackedCase trellis_case(const Shape& shape, const TrellisCode& code, std:
         s.record.multiplier[i] = code.multiplier[i];
         s.record.addend[i] = code.addend[i];
     }
-    s.record.gain = code.gain;
+    s.record.gain[0] = code.gain;
     s.codes = trellis_layout(streams, rows, shape.cols, t, code.bits);
     c.tensor.segments.push_back(std::move(s));
     c.name = "trellis " + std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + " K" +
              std::to_string(code.bits) + " T" + std::to_string(t);
+    finish_case(c, shape, seed);
+    return c;
+}
+
+/// E8P codes, decoded by the code itself.
+inline PackedCase e8p_case(const Shape& shape, const std::vector<int>& bits, std::uint64_t seed) {
+    PackedCase c;
+    const E8pCode code(bits, 1);
+    const Index rows = (shape.rows + 63) / 64 * 64;
+    const Index groups = (shape.cols + 7) / 8;
+    std::vector<std::uint64_t> codes(static_cast<std::size_t>(rows * groups));
+    for (std::size_t i = 0; i < codes.size(); ++i)
+        codes[i] = random_bits(seed + 5, i) >> (64 - code.bits());
+    Matrix values(rows, 8 * groups);
+    code.decode(codes.data(), rows * groups, values.data());
+    c.coded = values.cast<double>();
+    PackedSegment s = stage_segment(decode::CodeKind::e8p, 8 * groups, 8, bits);
+    for (std::size_t m = 0; m < bits.size(); ++m) {
+        s.record.codebook[m] = 0;
+        s.record.gain[m] = code.gains()[m];
+    }
+    s.codes = e8p_layout(codes, rows, groups, code.bits());
+    c.tensor.segments.push_back(std::move(s));
+    c.name = "e8p " + std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + " " +
+             std::to_string(code.bits()) + " bits";
     finish_case(c, shape, seed);
     return c;
 }
