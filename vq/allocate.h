@@ -15,7 +15,8 @@ namespace vq {
 enum class Role { q, k, v, o, gate, up, down };
 constexpr int roles = 7;
 
-/// Bits a weight that `role` gets more or less than the average, at allocate.spread = 1.
+/// Bits a weight that `role` gets more or less than the average, at allocate.spread = 1 and a rate
+/// with room for it; the spread shrinks to nothing towards 1 and 4 bits.
 double role_offset(Role role);
 
 /// The settings of one tensor: those of the run, with the rate of its role (1 to 4 bits). Only a

@@ -220,6 +220,7 @@ Settings preset_settings(const std::string& name) {
 }
 
 ScopePlan plan_scope(const Settings& s, const LayerShapes& shapes) {
+    check_scale_groups(s);
     if (s.code.scope != CodebookScope::automatic)
         return {s.code.scope, bits_with(s, shapes, s.code.scope)};
     const double n = weights_in(shapes);

@@ -343,7 +343,14 @@ Json settings_json(const Settings& settings) {
     return out;
 }
 
+void check_scale_groups(const Settings& s) {
+    if (s.scale.scope == ScaleLayout::Scope::group && s.scale.group < 1)
+        throw Error("a scale group needs a width", "scale.group",
+                    "for example --set scale.group=128");
+}
+
 void check_settings(const Settings& s) {
+    check_scale_groups(s);
     const auto fail = [](const std::string& what, const std::string& where,
                          const std::string& todo) { throw Error(what, where, todo); };
     if (s.code.kind == CodeKind::trellis) {
@@ -369,8 +376,6 @@ void check_settings(const Settings& s) {
     if (s.code.outliers > 0 && s.code.scope == CodebookScope::universal)
         fail("outlier columns need a codebook of their own", "code.outliers",
              "use another code.scope than universal");
-    if (s.scale.scope == ScaleLayout::Scope::group && s.scale.group < 1)
-        fail("a scale group needs a width", "scale.group", "for example --set scale.group=128");
     if (s.scale.scope == ScaleLayout::Scope::group && s.code.along == Along::inputs &&
         s.scale.group % s.code.dim != 0)
         fail("a vector would straddle two scale groups", "scale.group",

@@ -90,6 +90,10 @@ void set_setting(Settings& settings, const std::string& assignment);
 /// All settings as {"part.key": "value"}: part of the fingerprint and of the provenance.
 Json settings_json(const Settings& settings);
 
+/// Checks that groups of columns with a scale of their own have a width: what a budget needs to
+/// know.
+void check_scale_groups(const Settings& settings);
+
 /// Checks that settings go together (a code of more than 64 bits, outliers without permutation,
 /// ...).
 void check_settings(const Settings& settings);

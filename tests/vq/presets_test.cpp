@@ -43,6 +43,14 @@ TEST(Presets, FillTheBudgetAndNeverExceedIt) {
         }
 }
 
+TEST(Presets, ScaleGroupsWithoutAWidthAreRefused) {
+    for (const char* method : {"gptq", "best", "rvq"}) {
+        Settings s = preset_settings(method);
+        s.scale = {ScaleLayout::Scope::group, 0};
+        EXPECT_THROW(fit_budget(s, small_model(), 3.1), Error) << method;
+    }
+}
+
 TEST(Presets, OneCodebookATensorCostsMoreThanItsCodesOnASmallModel) {
     Settings s = preset_settings("vptq");
     s.code.dim = 8;
