@@ -112,6 +112,9 @@ private:
 
     PackedTensor coded(const StoredTensor& stored) {
         const Json& spec = stored.spec;
+        if (spec.contains("side"))
+            throw Error("the packed format has no low-rank or sparse terms", stored.name,
+                        "export --to safetensors, or quantize without side.rank and side.sparse");
         PackedTensor t;
         t.name = stored.name;
         t.rows = stored.shape.rows;

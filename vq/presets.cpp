@@ -52,6 +52,19 @@ void fit_rate(Settings& s, const LayerShapes& shapes, double budget) {
                 fmt::format("the least it can do here is {:.3f} bits a weight", least));
 }
 
+/// The largest rank of a low-rank term that the budget has room for.
+void fit_rank(Settings& s, const LayerShapes& shapes, double budget) {
+    if (!s.side.fill_rank) return;
+    constexpr int most = 4096;
+    const double n = weights_in(shapes);
+    while (s.side.rank < most) {
+        ++s.side.rank;
+        if (plan_scope(s, shapes).bits / n <= budget) continue;
+        --s.side.rank;
+        return;
+    }
+}
+
 /// The largest share of outlier columns, in steps of 1/256, with one bit for all others.
 void fit_outliers(Settings& s, const LayerShapes& shapes, double budget) {
     s.code.stage_bits = {1};
@@ -98,6 +111,12 @@ const std::vector<PresetInfo>& presets() {
          "floating-point grid (E2M1 at 4 bits) with a searched scale a row, no feedback"},
         {"pb-llm", "PB-LLM 2310.00034",
          "one bit a weight, and 8 bits in as many columns of large diag(H) as the budget allows"},
+        {"squeezellm", "SqueezeLLM 2306.07629",
+         "scalar grid by k-means weighted with diag(H), the .5% of the weights that cost most kept "
+         "sparse in 16 bits, feedback column by column"},
+        {"lq-lora", "LQ-LoRA 2311.12023",
+         "NormalFloat grid in groups of 64 with feedback, and a low-rank term of 8-bit factors "
+         "under the full Hessian, in turn; what the grid leaves of the budget sets the rank"},
         {"db-llm", "DB-LLM 2402.11960",
          "sums of binaries with scales in groups of 64, feedback and refits"},
     };
@@ -196,6 +215,27 @@ Settings preset_settings(const std::string& name) {
         }
         return s;
     }
+    if (name == "squeezellm") {
+        s.code.dim = 1;
+        s.code.scope = CodebookScope::tensor;
+        s.scale.scope = ScaleLayout::Scope::row;
+        s.scale_search = 32;
+        s.order = FeedbackOrder::forward;
+        s.side.sparse = 0.005;
+        s.side.rounds = 2;
+        return s;
+    }
+    if (name == "lq-lora") {
+        s.code.dim = 1;
+        s.code.grid = Grid::normal_float;
+        s.scale = {ScaleLayout::Scope::group, 64};
+        s.scale_search = 32;
+        s.order = FeedbackOrder::forward;
+        s.side.rank = 1;
+        s.side.fill_rank = true;
+        s.side.rounds = 4;
+        return s;
+    }
     if (name == "pb-llm" || name == "db-llm") {
         s.code.dim = 1;
         s.code.most_stage_bits = 1;
@@ -256,7 +296,9 @@ void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
         for (const std::vector<int>& stages : stages_of(s, bits)) {
             s.code.stage_bits = stages;
             least = plan_scope(s, shapes).bits / n;
-            if (least <= budget) return;
+            if (least > budget) continue;
+            fit_rank(s, shapes, budget);
+            return;
         }
     }
     throw Error("the budget is too small for this method", fmt::format("--bits {}", budget),

@@ -54,12 +54,19 @@ struct Prepared {
     MatrixD h;
 };
 
+/// What errors are weighed with in the original space.
+MatrixD objective_hessian(const HessianSum& inputs, const Settings& s, const std::string& name,
+                          HessianReport* report) {
+    MatrixD h = prepare_hessian(inputs, s.damping, name, report);
+    if (s.objective == Objective::identity) return MatrixD::Identity(h.rows(), h.cols());
+    if (s.objective == Objective::diagonal) return h.diagonal().asDiagonal();
+    return h;
+}
+
 Prepared prepare(const Matrix& w, const HessianSum& inputs, const Settings& s, std::uint64_t seed,
                  const std::string& name) {
     Prepared out;
-    MatrixD h = prepare_hessian(inputs, s.damping, name, &out.report);
-    if (s.objective == Objective::identity) h = MatrixD::Identity(h.rows(), h.cols());
-    if (s.objective == Objective::diagonal) h = MatrixD(h.diagonal().asDiagonal());
+    MatrixD h = objective_hessian(inputs, s, name, &out.report);
     out.transform = make_transform(s.transform, w, h.diagonal(), seed);
     Matrix wt = w;
     out.transform.apply(wt);
@@ -213,6 +220,39 @@ double search_column_power(const Matrix& w, const HessianSum& inputs, const Sett
     return best;
 }
 
+/// Codes and side terms in turn; the best round is kept.
+QuantizedLayer quantize_beside(const Matrix& w, const HessianSum& inputs, const Settings& s,
+                               const SharedCodes& shared, std::uint64_t seed,
+                               const std::string& name, const Progress& progress) {
+    Settings plain = s;
+    plain.side = {};
+    const MatrixD h = objective_hessian(inputs, s, name, nullptr);
+    const Matrix hf = h.cast<float>();
+    // At first the codes need not see the weights that will be kept beside them; a low-rank term
+    // of the whole W would take from the codes what they are good at.
+    SideSettings first = s.side;
+    first.rank = 0;
+    SideTerms side = fit_side_terms(w, h, first, seed);
+    QuantizedLayer best;
+    double least = std::numeric_limits<double>::infinity();
+    for (int round = 0; round < s.side.rounds; ++round) {
+        progress.check();
+        Matrix rest = Matrix::Zero(w.rows(), w.cols());
+        side.add_to(rest);
+        QuantizedLayer layer =
+            quantize_layer(Matrix(w - rest), inputs, plain, shared, seed, name, progress);
+        side = fit_side_terms(Matrix(w - layer.what), h, s.side, seed);
+        side.add_to(layer.what);
+        const double loss = proxy_loss(Matrix(w - layer.what), hf);
+        if (!(loss < least)) break;
+        least = loss;
+        layer.side = side;
+        best = std::move(layer);
+    }
+    best.errors = errors_under(w, best.what, inputs);
+    return best;
+}
+
 }  // namespace
 
 Index outlier_columns(Index n, const Settings& s) {
@@ -270,6 +310,7 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
         s.transform.column_power = search_column_power(w, inputs, s, shared, seed, name, progress);
         s.transform.power_search = 0;
     }
+    if (s.side.any()) return quantize_beside(w, inputs, s, shared, seed, name, progress);
     QuantizedLayer out;
     out.rows = w.rows();
     out.cols = w.cols();

@@ -29,6 +29,7 @@ struct QuantizedLayer {
     Transform transform;
     HessianReport hessian;
     RefineReport refine;
+    SideTerms side;       ///< in the original space, part of `what`
     TensorErrors errors;  ///< under H as collected, undamped
     Matrix what;          ///< the reconstruction in the original space, size (rows, cols)
 };

@@ -208,6 +208,19 @@ const std::vector<Entry>& entries() {
             "code.outlier_bits", "bits a vector in outlier columns", 1, 16,
             [](Settings & s) -> auto& { return s.code.outlier_bits; }),
         number(
+            "side.sparse",
+            "share of the weights kept in 16 bits beside the codes, those that cost most", 0, 0.5,
+            [](Settings & s) -> auto& { return s.side.sparse; }),
+        number(
+            "side.rank", "rank of a low-rank term of 8-bit factors beside the codes", 0, 4096,
+            [](Settings & s) -> auto& { return s.side.rank; }),
+        choice<bool>(
+            "side.fill_rank", "--bits sizes side.rank with what the codes leave over", on_off,
+            [](Settings & s) -> auto& { return s.side.fill_rank; }),
+        number(
+            "side.rounds", "codes and side terms fitted in turn, at most", 1, 100,
+            [](Settings & s) -> auto& { return s.side.rounds; }),
+        number(
             "allocate.spread",
             "trellis: how far the tensors of a block differ in bits by what they do; 0: all the "
             "same",

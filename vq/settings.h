@@ -12,6 +12,7 @@
 #include "vq/coded_tensor.h"
 #include "vq/feedback.h"
 #include "vq/refine.h"
+#include "vq/side_terms.h"
 #include "vq/transform.h"
 
 namespace vq {
@@ -59,6 +60,7 @@ struct Settings {
     double correction =
         0;  ///< share of the prefix's drift that a layer makes good for, see drift.h
     CodeSettings code;
+    SideSettings side;  ///< what is kept beside the codes
     double spread = 0;  ///< of the bits of a block's tensors by role, see allocate.h
     int beam = 16;
     int revisions = 0;   ///< rounds in which every stage is chosen again (additive codes)

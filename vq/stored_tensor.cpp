@@ -93,6 +93,8 @@ public:
         Matrix w = tensor.decode().topLeftCorner(rows, cols);
         const Json transform = spec.contains("transform") ? spec["transform"] : Json::array();
         Transform::parse(transform, stored_.arrays, cols, stored_.name).invert(w);
+        if (spec.contains("side"))
+            SideTerms::parse(spec["side"], stored_.arrays, stored_.shape, stored_.name).add_to(w);
         if (!w.allFinite()) fail("a decoded weight is not finite");
         return w;
     }
@@ -194,6 +196,7 @@ StoredTensor store_tensor(const std::string& name, const QuantizedLayer& layer,
     }
     out.spec["segments"] = std::move(segments);
     out.spec["transform"] = layer.transform.describe(out.arrays);
+    if (!layer.side.empty()) out.spec["side"] = layer.side.describe(out.arrays);
     const Matrix& scales = t.scales();
     if (t.layout().scope == ScaleLayout::Scope::tensor)
         out.arrays["row_scale"] = Array::from_f32({1}, scales.data());
@@ -242,7 +245,7 @@ double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {
     if (s.transform.column_scale != TransformSettings::ColumnScale::none) total += 16 * n;
     if (s.transform.permute) total += (shape.cols <= 65536 ? 16 : 32) * n;
     if (own_codebooks) total += codebook_bits(s);
-    return total;
+    return total + side_bits(shape, s.side);
 }
 
 }  // namespace vq

@@ -15,6 +15,8 @@ names=()
 for method in rvq vptq gptvq gptq aqlm higgs awq finequant llm-fp4 pb-llm db-llm quip-sharp best; do
     quantize "$method" "$method" 2.6
 done
+quantize squeezellm squeezellm 3.4
+quantize lq-lora lq-lora 3.4
 quantize quip-sharp.3 quip-sharp 3.4
 quantize quip-sharp.4 quip-sharp 4.4
 /usr/bin/python3 "$source/tests/docs/compare_decoder.py" "$source/docs/store-format.md" "${names[@]}"

@@ -38,9 +38,9 @@ QuantizedLayer quantize(const Matrix& w, const Matrix& x, const Settings& s) {
     return quantize_layer(w, hessian_of(x), s, {}, 1, "w", {});
 }
 
-const char* const methods[] = {"rvq",    "vptq",       "gptvq",     "gptq",    "aqlm",
-                               "higgs",  "awq",        "finequant", "llm-fp4", "pb-llm",
-                               "db-llm", "quip-sharp", "qtip",      "best"};
+const char* const methods[] = {"rvq",  "vptq",      "gptvq",      "gptq",   "aqlm",   "higgs",
+                               "awq",  "finequant", "llm-fp4",    "pb-llm", "db-llm", "quip-sharp",
+                               "qtip", "best",      "squeezellm", "lq-lora"};
 
 TEST(QuantizeLayer, AwkwardShapesWorkWithEveryPreset) {
     for (const char* method : methods)
@@ -68,12 +68,13 @@ TEST(QuantizeLayer, ReportedErrorsAreThoseOfTheReconstruction) {
     }
 }
 
-TEST(QuantizeLayer, ReconstructionIsTheDecodedTensorWithTheTransformUndone) {
+TEST(QuantizeLayer, ReconstructionIsTheDecodedTensorPlusSideTerms) {
     for (const char* method : methods) {
         const QuantizedLayer q =
             quantize(gaussian(24, 48, 1), correlated_inputs(300, 48, 2), small(method));
         Matrix w = q.tensor.decode().topLeftCorner(24, 48);
         q.transform.invert(w);
+        q.side.add_to(w);
         EXPECT_EQ(w, q.what) << method;
     }
 }

@@ -113,6 +113,7 @@ protected:
     Settings settings(const std::string& method, CodebookScope scope) const {
         Settings s = preset_settings(method);
         s.code.scope = scope;
+        if (scope != CodebookScope::universal) s.code.grid = Grid::gaussian;
         s.code.rate = 2;
         s.tail = 16;
         s.code.stage_bits = {4, 3};
@@ -210,8 +211,8 @@ TEST_F(QuantizeModel, TextFlowsThroughWhatIsAlreadyQuantized) {
 }
 
 TEST_F(QuantizeModel, ByteIdenticalAtOneAndTwoThreadsAndWhenRepeated) {
-    for (const char* method :
-         {"rvq", "vptq", "gptvq", "aqlm", "higgs", "pb-llm", "db-llm", "quip-sharp", "best"}) {
+    for (const char* method : {"rvq", "vptq", "gptvq", "aqlm", "higgs", "pb-llm", "db-llm",
+                               "quip-sharp", "squeezellm", "lq-lora", "best"}) {
         const Settings s = settings(method, CodebookScope::tensor);
         {
             const Threads one(1);
