@@ -4,6 +4,7 @@
 #include "apps/common.h"
 #include "apps/store_totals.h"
 #include "io/store.h"
+#include "vq/code_use.h"
 
 namespace vq::apps {
 namespace {
@@ -21,7 +22,27 @@ Json tensor_json(const StoredTensor& tensor) {
     return json;
 }
 
-Answer run(const std::string& path) {
+Json use_json(const std::vector<StageUse>& stages) {
+    Json json = Json::array();
+    for (const StageUse& s : stages)
+        json.push_back({{"bits", s.bits},
+                        {"entropy", s.entropy},
+                        {"words", s.words},
+                        {"used", s.used},
+                        {"codes", s.codes}});
+    return json;
+}
+
+/// One line a stage: what its indices carry, and how many of its words occur.
+std::string use_text(const std::vector<StageUse>& stages) {
+    std::string text;
+    for (const StageUse& s : stages)
+        text += fmt::format("    {:>2} bits: entropy {:.3f}, {} of {} words in {} codes\n", s.bits,
+                            s.entropy, s.used, s.words, s.codes);
+    return text;
+}
+
+Answer run(const std::string& path, bool codes) {
     const StoreReader store(path);
     const StoreMeta& meta = store.meta();
     const StoreTotals totals = totals_of(store);
@@ -39,6 +60,11 @@ Answer run(const std::string& path) {
                                  tensor.bits_per_weight, tensor.rel_mse, tensor.rel_proxy);
         }
         tensors.push_back(tensor_json(tensor));
+        if (codes && !is_dense(tensor)) {
+            const std::vector<StageUse> stages = code_use(store.read(name));
+            table += use_text(stages);
+            tensors.back()["stages"] = use_json(stages);
+        }
     }
     Answer answer;
     answer.document = {{"store", path},
@@ -73,7 +99,12 @@ void add_inspect(CLI::App& app, Session& session) {
         add_command(app, session, "inspect", "what is in a store: bits and errors of every tensor",
                     "vq inspect model-2bit.vq.h5", no_random_numbers);
     command->add_option("STORE", *path, "a *.vq.h5 file")->required();
-    command->callback([path, &session] { session.run = [path] { return run(*path); }; });
+    auto codes = std::make_shared<bool>(false);
+    command->add_flag("--codes", *codes,
+                      "also how evenly codewords are used: entropy and words of each stage (codes "
+                      "with codebooks)");
+    command->callback(
+        [path, codes, &session] { session.run = [path, codes] { return run(*path, *codes); }; });
 }
 
 }  // namespace vq::apps

@@ -207,6 +207,20 @@ TEST_F(Contract, InspectAndVerifyAgreeWithTheRun) {
     EXPECT_EQ(verify["tensors"], inspect["tensors"].size());
 }
 
+TEST_F(Contract, InspectCountsCodewordsWhenAsked) {
+    std::size_t stages = 0;
+    const Json inspect = json_of({"inspect", store(), "--codes"});
+    for (const Json& tensor : inspect["tensors"])
+        for (const Json& stage : tensor.value("stages", Json::array())) {
+            ++stages;
+            EXPECT_LE(stage["entropy"].get<double>(), stage["bits"].get<double>());
+            EXPECT_LE(stage["used"].get<int>(), stage["words"].get<int>());
+        }
+    EXPECT_GE(stages, 14U);
+    EXPECT_FALSE(json_of({"inspect", store()})["tensors"].back().contains("stages"));
+    EXPECT_NE(run_vq({"inspect", store(), "--codes"}).out.find("entropy"), std::string::npos);
+}
+
 /// Everything that a store holds of its tensors.
 std::string content_of(const std::string& path) {
     const StoreReader reader(path);
