@@ -131,7 +131,7 @@ Settings preset_settings(const std::string& name) {
         s.code.kind = CodeKind::trellis;
         s.code.along = Along::outputs;
         s.scale.scope = ScaleLayout::Scope::row;
-        s.correction = 0.5;
+        s.correction = 0.35;
         if (name == "qtip") {
             s.correction = 0;
             s.code.waterfill = false;
@@ -279,7 +279,10 @@ void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
         fit_rate(s, shapes, budget);
         return;
     }
-    if (!s.code.stage_bits.empty()) return;
+    if (!s.code.stage_bits.empty()) {
+        fit_rank(s, shapes, budget);
+        return;
+    }
     if (s.code.fill_outliers) {
         fit_outliers(s, shapes, budget);
         return;

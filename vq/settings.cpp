@@ -366,6 +366,11 @@ void check_settings(const Settings& s) {
     check_scale_groups(s);
     const auto fail = [](const std::string& what, const std::string& where,
                          const std::string& todo) { throw Error(what, where, todo); };
+    if (s.side.fill_rank && (s.code.kind == CodeKind::trellis || s.code.fill_outliers))
+        fail("this code takes the whole budget, so that nothing is left for a rank",
+             "side.fill_rank", "use side.rank");
+    if (s.side.fill_rank && s.side.rank < 1)
+        fail("a rank that --bits sizes begins at 1", "side.rank", "use 1");
     if (s.code.kind == CodeKind::trellis) {
         check_trellis(s, fail);
         return;

@@ -228,6 +228,14 @@ TEST(SideTerms, ABudgetSizesTheRank) {
         last = s.side.rank;
     }
     EXPECT_GT(last, 1);
+    Settings given = preset_settings("lq-lora");
+    given.code.stage_bits = {3};
+    fit_budget(given, model, 5.2);
+    EXPECT_GT(given.side.rank, last);
+    Settings trellis = preset_settings("best");
+    trellis.side = {0, 1, true, 1};
+    trellis.code.rate = 2;
+    EXPECT_THROW(check_settings(trellis), Error);
 }
 
 }  // namespace
