@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "codebooks/bitmod_code.h"
 #include "codebooks/residual_code.h"
 #include "codebooks/universal.h"
 #include "lattice/e8p_code.h"
@@ -62,6 +63,13 @@ CodePtr parse_e8p(const Json& entry, const Parameters& /*parameters*/, const Spe
     return with_constants(std::make_shared<E8pCode>(bits, 1), entry, {"dim", "gains"}, fail);
 }
 
+CodePtr parse_bitmod(const Json& entry, const Parameters& /*parameters*/, const SpecFault& fail) {
+    const auto bits = static_cast<int>(integer(entry, "bits", 3, 4, fail));
+    const auto dim = static_cast<int>(integer(entry, "dim", 1, 1024, fail));
+    return with_constants(std::make_shared<BitmodCode>(dim, bits), entry,
+                          {"magnitudes", "specials"}, fail);
+}
+
 CodePtr parse_residual(const Json& entry, const Parameters& parameters, const SpecFault& fail) {
     const auto dim = static_cast<int>(integer(entry, "dim", 1, 64, fail));
     const std::vector<int> bits = stage_bits_in(entry, fail);
@@ -81,8 +89,10 @@ struct Family {
     const char* name;
     CodePtr (*parse)(const Json&, const Parameters&, const SpecFault&);
 };
-constexpr Family families[] = {
-    {"residual", parse_residual}, {"trellis", parse_trellis}, {"e8p", parse_e8p}};
+constexpr Family families[] = {{"residual", parse_residual},
+                               {"trellis", parse_trellis},
+                               {"e8p", parse_e8p},
+                               {"bitmod", parse_bitmod}};
 
 const Family* find_family(const std::string& name) {
     const auto* const found = std::find_if(std::begin(families), std::end(families),
@@ -99,6 +109,8 @@ bool has_codebooks(const CodeSettings& code) {
 CodePtr untrained_code(const Settings& s, bool outliers) {
     VQ_ASSERT(s.code.kind != CodeKind::trellis);
     if (s.code.kind == CodeKind::e8p) return std::make_shared<E8pCode>(s.code.stage_bits, s.beam);
+    if (s.code.kind == CodeKind::bitmod)
+        return std::make_shared<BitmodCode>(s.code.dim, s.code.stage_bits.front());
     const Index dim = outliers ? s.code.outlier_dim : s.code.dim;
     std::vector<Matrix> codebooks;
     for (const int b : outliers ? std::vector<int>{s.code.outlier_bits} : s.code.stage_bits)
@@ -106,19 +118,25 @@ CodePtr untrained_code(const Settings& s, bool outliers) {
     return std::make_shared<ResidualCode>(std::move(codebooks), s.beam, s.revisions);
 }
 
+int vector_bits(const CodeSettings& code, const std::vector<int>& stages) {
+    const int sum = std::accumulate(stages.begin(), stages.end(), 0);
+    return code.kind == CodeKind::bitmod ? BitmodCode::code_bits(code.dim, sum) : sum;
+}
+
 std::vector<std::vector<int>> stages_of(const Settings& s, int bits) {
     std::vector<std::vector<int>> all;
     if (s.code.kind == CodeKind::e8p)
         all = E8pCode::stage_choices();
+    else if (s.code.kind == CodeKind::bitmod)
+        all = {{3}, {4}};
     else if (s.code.scope == CodebookScope::universal && s.code.dim == 1)
         for (const int b : scalar_grid_bits(s.code.grid)) all.push_back({b});
     else if (s.code.scope == CodebookScope::universal)
         all = universal_stages(s.code.dim);
     else
         all = {split_bits(bits, s.code.most_stage_bits)};
-    std::erase_if(all, [&](const std::vector<int>& stages) {
-        return std::accumulate(stages.begin(), stages.end(), 0) != bits;
-    });
+    std::erase_if(
+        all, [&](const std::vector<int>& stages) { return vector_bits(s.code, stages) != bits; });
     return all;
 }
 

@@ -20,6 +20,9 @@ bool has_codebooks(const CodeSettings& code);
 /// still has to be trained. Not for a trellis, which has one code a rate.
 CodePtr untrained_code(const Settings& settings, bool outliers);
 
+/// Bits of one vector's code with these stages; BitMoD: of one group's, with so many bits a weight.
+int vector_bits(const CodeSettings& code, const std::vector<int>& stages);
+
 /// The ways in which b bits may be cut into stages, best first; none: the family has no code of so
 /// many bits a vector.
 std::vector<std::vector<int>> stages_of(const Settings& settings, int bits);

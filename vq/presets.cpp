@@ -96,6 +96,9 @@ const std::vector<PresetInfo>& presets() {
          "no calibration data: uniform grid in groups of 64 with searched clipping"},
         {"llm-fp4", "LLM-FP4 2310.16836",
          "floating-point grid (E2M1 at 4 bits) with a searched scale a row, no feedback"},
+        {"bitmod", "BitMoD 2411.11745",
+         "floating-point grid of 3 or 4 bits in groups of 64, each with one special value out of "
+         "four and a searched scale"},
         {"pb-llm", "PB-LLM 2310.00034",
          "one bit a weight, and 8 bits in as many columns of large diag(H) as the budget allows"},
         {"db-llm", "DB-LLM 2402.11960",
@@ -196,6 +199,13 @@ Settings preset_settings(const std::string& name) {
         }
         return s;
     }
+    if (name == "bitmod") {
+        s.code.kind = CodeKind::bitmod;
+        s.code.dim = 64;
+        s.scale = {ScaleLayout::Scope::group, 64};
+        s.scale_search = 32;
+        return s;
+    }
     if (name == "pb-llm" || name == "db-llm") {
         s.code.dim = 1;
         s.code.most_stage_bits = 1;
@@ -250,7 +260,8 @@ void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
                     fmt::format("code.dim={}", s.code.dim),
                     "use 8 or 1, or --set code.scope=model");
     const double n = weights_in(shapes);
-    const int most = std::min(64, static_cast<int>(std::floor(budget * s.code.dim)));
+    const int whole = static_cast<int>(std::floor(budget * s.code.dim));
+    const int most = s.code.kind == CodeKind::bitmod ? whole : std::min(64, whole);
     double least = 0;
     for (int bits = most; bits >= 1; --bits) {
         for (const std::vector<int>& stages : stages_of(s, bits)) {

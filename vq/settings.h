@@ -24,15 +24,15 @@ enum class Objective { full, diagonal, identity };
 enum class CodebookScope { automatic, tensor, layer, model, universal };
 
 /// Which family of codes. residual covers k-means VQ (one stage) and scalar grids (dim = 1).
-enum class CodeKind { residual, e8p, trellis };
+enum class CodeKind { residual, e8p, trellis, bitmod };
 
 struct CodeSettings {
     CodeKind kind = CodeKind::residual;
-    int dim = 8;                  ///< d, weights a vector (residual)
+    int dim = 8;                  ///< d, weights a vector (residual) or a group (bitmod)
     Grid grid = Grid::gaussian;   ///< of single weights with scope universal
     double rate = 0;              ///< bits a weight on average (trellis); 0: to be set by --bits
     bool waterfill = true;        ///< columns get 1-4 bits by their share of the loss (trellis)
-    std::vector<int> stage_bits;  ///< bits of each stage; one stage is plain k-means VQ
+    std::vector<int> stage_bits;  ///< bits of each stage (bitmod: of a weight); one: k-means VQ
     Along along = Along::inputs;
     CodebookScope scope = CodebookScope::universal;
     double overhead = 0.02;    ///< for scope auto, in bits a weight

@@ -17,4 +17,6 @@ for method in rvq vptq gptvq gptq aqlm higgs awq finequant llm-fp4 pb-llm db-llm
 done
 quantize quip-sharp.3 quip-sharp 3.4
 quantize quip-sharp.4 quip-sharp 4.4
+quantize bitmod bitmod 4
+quantize bitmod.4 bitmod 5
 /usr/bin/python3 "$source/tests/docs/compare_decoder.py" "$source/docs/store-format.md" "${names[@]}"

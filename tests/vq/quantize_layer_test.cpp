@@ -29,6 +29,7 @@ Settings small(const std::string& method) {
     s.code.stage_bits = s.code.dim == 1 ? std::vector<int>{2} : std::vector<int>{5, 4};
     if (s.code.most_stage_bits == 1) s.code.stage_bits = {1, 1};
     if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16};
+    if (s.code.kind == CodeKind::bitmod) s.code.stage_bits = {3};
     s.code.rate = 2;
     s.tail = 16;
     return s;
@@ -40,7 +41,7 @@ QuantizedLayer quantize(const Matrix& w, const Matrix& x, const Settings& s) {
 
 const char* const methods[] = {"rvq",    "vptq",       "gptvq",     "gptq",    "aqlm",
                                "higgs",  "awq",        "finequant", "llm-fp4", "pb-llm",
-                               "db-llm", "quip-sharp", "qtip",      "best"};
+                               "db-llm", "quip-sharp", "qtip",      "best",    "bitmod"};
 
 TEST(QuantizeLayer, AwkwardShapesWorkWithEveryPreset) {
     for (const char* method : methods)

@@ -118,6 +118,7 @@ protected:
         s.code.stage_bits = {4, 3};
         if (scope == CodebookScope::universal) s.code.stage_bits = {8, 8};
         if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16, 16};
+        if (s.code.kind == CodeKind::bitmod) s.code.stage_bits = {4};
         s.code.outliers = 0;
         s.kmeans.iterations = 3;
         s.refine.rounds = 1;
@@ -210,8 +211,8 @@ TEST_F(QuantizeModel, TextFlowsThroughWhatIsAlreadyQuantized) {
 }
 
 TEST_F(QuantizeModel, ByteIdenticalAtOneAndTwoThreadsAndWhenRepeated) {
-    for (const char* method :
-         {"rvq", "vptq", "gptvq", "aqlm", "higgs", "pb-llm", "db-llm", "quip-sharp", "best"}) {
+    for (const char* method : {"rvq", "vptq", "gptvq", "aqlm", "higgs", "pb-llm", "db-llm",
+                               "quip-sharp", "best", "bitmod"}) {
         const Settings s = settings(method, CodebookScope::tensor);
         {
             const Threads one(1);

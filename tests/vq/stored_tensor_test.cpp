@@ -20,7 +20,7 @@ const SharedLookup no_shared = [](const std::string& name) -> const Array& {
 std::vector<Settings> variants() {
     std::vector<Settings> all;
     for (const char* method : {"rvq", "vptq", "gptvq", "gptq", "aqlm", "awq", "pb-llm", "db-llm",
-                               "quip-sharp", "best"}) {
+                               "quip-sharp", "best", "bitmod"}) {
         Settings s = preset_settings(method);
         s.code.scope = CodebookScope::tensor;
         s.code.grid = Grid::gaussian;
@@ -29,6 +29,10 @@ std::vector<Settings> variants() {
         s.code.outliers = s.code.outliers > 0 ? 0.2 : 0;
         s.code.stage_bits = s.code.dim == 1 ? std::vector<int>{3} : std::vector<int>{5, 4};
         if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16, 8};
+        if (s.code.kind == CodeKind::bitmod) {
+            s.code.dim = 16;
+            s.code.stage_bits = {3};
+        }
         s.code.rate = 2.3;
         s.tail = 16;
         s.refine.rounds = 1;
