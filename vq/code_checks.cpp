@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "lattice/e8p_code.h"
+#include "vq/code_spec.h"
 
 namespace vq {
 
@@ -41,6 +42,22 @@ void check_bitmod(const Settings& s) {
     if (s.code.outliers > 0) fail("BitMoD has no code for outliers", "code.outliers", "use 0");
 }
 
+void check_grid(const Settings& s) {
+    const RateRange range = rates_of(s.code);
+    if (!(s.code.rate >= range.least && s.code.rate <= range.most))
+        fail("these grids have " + std::to_string(range.least) + " to " +
+                 std::to_string(range.most) + " bits a weight",
+             "code.rate", "set it, or use --bits");
+    if (s.code.dim != 1) fail("a scalar grid takes single weights", "code.dim", "use 1");
+    if (s.code.along != Along::inputs)
+        fail("grids by column lie along inputs", "code.along", "use code.along=inputs");
+    if (s.code.scope != CodebookScope::universal)
+        fail("grids by column are fixed", "code.scope", "use code.scope=universal");
+    if (s.block > 1) fail("grids take one column at a time", "feedback.block", "use 0 or 1");
+    if (s.code.outliers > 0)
+        fail("columns have their own bits and need no code for outliers", "code.outliers", "use 0");
+}
+
 }  // namespace
 
 void check_code_family(const Settings& s) {
@@ -48,6 +65,7 @@ void check_code_family(const Settings& s) {
         case CodeKind::trellis: check_trellis(s); break;
         case CodeKind::e8p: check_e8p(s); break;
         case CodeKind::bitmod: check_bitmod(s); break;
+        case CodeKind::grid: check_grid(s); break;
         case CodeKind::residual: break;
     }
 }

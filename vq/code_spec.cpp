@@ -103,11 +103,18 @@ const Family* find_family(const std::string& name) {
 }  // namespace
 
 bool has_codebooks(const CodeSettings& code) {
-    return code.kind == CodeKind::residual;
+    return code.kind == CodeKind::residual || code.kind == CodeKind::grid;
+}
+
+RateRange rates_of(const CodeSettings& code) {
+    if (code.kind == CodeKind::trellis) return {1, 4, 0};
+    if (code.kind != CodeKind::grid) return {0, 0, 0};
+    const std::vector<int> bits = scalar_grid_bits(code.grid);
+    return {bits.front(), std::max(bits.front(), std::min(bits.back(), code.most_stage_bits)), 1};
 }
 
 CodePtr untrained_code(const Settings& s, bool outliers) {
-    VQ_ASSERT(s.code.kind != CodeKind::trellis);
+    VQ_ASSERT(rates_of(s.code).most == 0);
     if (s.code.kind == CodeKind::e8p) return std::make_shared<E8pCode>(s.code.stage_bits, s.beam);
     if (s.code.kind == CodeKind::bitmod)
         return std::make_shared<BitmodCode>(s.code.dim, s.code.stage_bits.front());
@@ -140,19 +147,35 @@ std::vector<std::vector<int>> stages_of(const Settings& s, int bits) {
     return all;
 }
 
-std::pair<std::string, CodePtr> universal_choice(const Settings& s) {
+std::vector<std::pair<std::string, CodePtr>> universal_choices(const Settings& s) {
+    std::vector<std::pair<std::string, CodePtr>> out;
+    const auto add_grid = [&](int bits) {
+        out.emplace_back("universal." + scalar_grid_name(s.code.grid, bits),
+                         scalar_grid(s.code.grid, bits));
+    };
+    if (s.code.kind == CodeKind::grid) {
+        const RateRange range = rates_of(s.code);
+        for (int bits = range.least; bits <= range.most; ++bits) add_grid(bits);
+        return out;
+    }
     if (s.code.dim == 1 && s.code.stage_bits.size() == 1) {
-        const int bits = s.code.stage_bits.front();
-        return {"universal." + scalar_grid_name(s.code.grid, bits), scalar_grid(s.code.grid, bits)};
+        add_grid(s.code.stage_bits.front());
+        return out;
     }
     const auto code = universal_code(s.code.dim, s.code.stage_bits, s.beam);
-    return {"universal." + universal_name(s.code.dim, s.code.stage_bits),
-            std::make_shared<ResidualCode>(code->codebooks(), s.beam, s.revisions)};
+    out.emplace_back("universal." + universal_name(s.code.dim, s.code.stage_bits),
+                     std::make_shared<ResidualCode>(code->codebooks(), s.beam, s.revisions));
+    return out;
 }
 
 double codebook_bits(const Settings& s) {
     double bits = 0;
     if (!has_codebooks(s.code)) return bits;
+    if (s.code.kind == CodeKind::grid) {
+        const RateRange range = rates_of(s.code);
+        for (int b = range.least; b <= range.most; ++b) bits += 16.0 * static_cast<double>(1 << b);
+        return bits;
+    }
     for (const int b : s.code.stage_bits) bits += 16.0 * s.code.dim * static_cast<double>(1 << b);
     if (s.code.outliers > 0)
         bits += 16.0 * s.code.outlier_dim * static_cast<double>(1 << s.code.outlier_bits);

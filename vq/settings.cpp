@@ -147,26 +147,30 @@ const std::vector<Entry>& entries() {
             0, 1, [](Settings & s) -> auto& { return s.correction; }),
         choice<CodeKind>(
             "code.kind",
-            "residual (k-means VQ and scalar grids too), the E8P lattice, a bitshift trellis, or a "
-            "floating-point grid with a special value a group",
+            "residual (k-means VQ and scalar grids too), the E8P lattice, a bitshift trellis, a "
+            "floating-point grid with a special value a group, or scalar grids of 1 to 8 bits by "
+            "column",
             {{"residual", CodeKind::residual},
              {"e8p", CodeKind::e8p},
              {"trellis", CodeKind::trellis},
-             {"bitmod", CodeKind::bitmod}},
+             {"bitmod", CodeKind::bitmod},
+             {"grid", CodeKind::grid}},
             [](Settings & s) -> auto& { return s.code.kind; }),
         number(
-            "code.rate", "trellis: bits a weight on average over a tensor's columns; 0: by --bits",
-            0, 4, [](Settings & s) -> auto& { return s.code.rate; }),
+            "code.rate",
+            "trellis, grid: bits a weight on average over a tensor's columns; 0: by --bits", 0, 8,
+            [](Settings & s) -> auto& { return s.code.rate; }),
         choice<bool>(
             "code.waterfill",
-            "trellis: columns get 1 to 4 bits each by their share of the loss; off: only the whole "
-            "numbers next to code.rate",
+            "trellis, grid: columns get 1 to 4 (8) bits each by their share of the loss; off: only "
+            "the whole numbers next to code.rate",
             on_off, [](Settings & s) -> auto& { return s.code.waterfill; }),
         number(
             "code.dim", "residual: weights a vector; bitmod: weights a group", 1, 64,
             [](Settings & s) -> auto& { return s.code.dim; }),
         choice<Grid>(
-            "code.grid", "of single weights, for code.dim=1 and code.scope=universal",
+            "code.grid",
+            "of single weights, for code.dim=1 or code.kind=grid and code.scope=universal",
             {{"gaussian", Grid::gaussian},
              {"uniform", Grid::uniform},
              {"nf", Grid::normal_float},
@@ -212,7 +216,8 @@ const std::vector<Entry>& entries() {
             [](Settings & s) -> auto& { return s.code.outlier_bits; }),
         number(
             "allocate.spread",
-            "trellis: how far the tensors of a block differ in bits by what they do; 0: all the "
+            "trellis, grid: how far the tensors of a block differ in bits by what they do; 0: all "
+            "the "
             "same",
             0, 2, [](Settings & s) -> auto& { return s.spread; }),
         number(
@@ -336,7 +341,7 @@ void check_settings(const Settings& s) {
     const auto fail = [](const std::string& what, const std::string& where,
                          const std::string& todo) { throw Error(what, where, todo); };
     check_code_family(s);
-    if (s.code.kind == CodeKind::trellis) return;
+    if (s.code.kind == CodeKind::trellis || s.code.kind == CodeKind::grid) return;
     int bits = 0;
     for (const int b : s.code.stage_bits) bits += b;
     if (bits < 1 || bits > 64)

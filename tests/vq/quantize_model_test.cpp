@@ -247,6 +247,28 @@ TEST_F(QuantizeModel, MethodsWithFixedGridsStoreTheGridOnce) {
     }
 }
 
+TEST_F(QuantizeModel, GridsByColumnStoreEachGridOnceAndMeetTheirBits) {
+    Settings s = settings("cvxq-grid", CodebookScope::universal);
+    s.code.rate = 2.71;
+    QuantizeReport report;
+    {
+        const Threads one(1);
+        run(path("one.vq.h5"), s);
+    }
+    {
+        const Threads two(2);
+        report = run(path("two.vq.h5"), s);
+    }
+    EXPECT_EQ(bytes(path("one.vq.h5")), bytes(path("two.vq.h5")));
+    const StoreReader reader(path("one.vq.h5"));
+    EXPECT_EQ(reader.meta().shared.size(), 8u);
+    const auto stored = open_stored_model(path("one.vq.h5"));
+    for (const auto& [name, weight] : walk_->replaced)
+        EXPECT_EQ(stored->read(name), weight) << name;
+    EXPECT_NEAR(plan_scope(s, quantized_shapes(source_)).bits,
+                report.bits_per_weight * 2 * (32 * 32 * 2 + 16 * 32 * 2 + 64 * 32 * 3), 1e-6);
+}
+
 TEST_F(QuantizeModel, AStoppedRunResumesToTheSameBytes) {
     const Settings s = settings("rvq", CodebookScope::model);
     run(path("whole.vq.h5"), s);
