@@ -36,7 +36,8 @@ int run(const std::vector<std::string>& arguments) {
             names.push_back(arguments[i]);
     vq::SharedCodes shared;
     if (settings.code.scope == vq::CodebookScope::universal && has_codebooks(settings.code))
-        shared.push_back({"universal", vq::universal_choice(settings).second});
+        for (const auto& [name, code] : vq::universal_choices(settings))
+            shared.push_back({name, code});
     double sum = 0;
     for (const std::string& name : names) {
         const vq::HessianRecord record = hessians.find(name);

@@ -26,4 +26,7 @@ std::vector<int> scalar_grid_bits(Grid grid);
 /// Values ascending (floating: with zero twice), rounded to fp16. Throws Error when there is none.
 std::shared_ptr<const ResidualCode> scalar_grid(Grid grid, int bits);
 
+/// Mean squared error of the nearest of `values` (ascending) on N(0, 1).
+double gaussian_distortion(const std::vector<float>& values);
+
 }  // namespace vq

@@ -19,8 +19,8 @@ constexpr int roles = 7;
 /// with room for it; the spread shrinks to nothing towards 1 and 4 bits.
 double role_offset(Role role);
 
-/// The settings of one tensor: those of the run, with the rate of its role (1 to 4 bits). Only a
-/// trellis with columns of different rates has any rate; others keep theirs.
+/// The settings of one tensor: those of the run, with the rate of its role (within those
+/// of its code). Only codes with columns of different rates have any rate; others keep theirs.
 Settings tensor_settings(const Settings& settings, Role role);
 
 }  // namespace vq

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "codebooks/bitmod_code.h"
 #include "codebooks/residual_code.h"
 #include "codebooks/universal.h"
 #include "lattice/e8p_code.h"
@@ -62,6 +63,13 @@ CodePtr parse_e8p(const Json& entry, const Parameters& /*parameters*/, const Spe
     return with_constants(std::make_shared<E8pCode>(bits, 1), entry, {"dim", "gains"}, fail);
 }
 
+CodePtr parse_bitmod(const Json& entry, const Parameters& /*parameters*/, const SpecFault& fail) {
+    const auto bits = static_cast<int>(integer(entry, "bits", 3, 4, fail));
+    const auto dim = static_cast<int>(integer(entry, "dim", 1, 1024, fail));
+    return with_constants(std::make_shared<BitmodCode>(dim, bits), entry,
+                          {"magnitudes", "specials"}, fail);
+}
+
 CodePtr parse_residual(const Json& entry, const Parameters& parameters, const SpecFault& fail) {
     const auto dim = static_cast<int>(integer(entry, "dim", 1, 64, fail));
     const std::vector<int> bits = stage_bits_in(entry, fail);
@@ -81,8 +89,10 @@ struct Family {
     const char* name;
     CodePtr (*parse)(const Json&, const Parameters&, const SpecFault&);
 };
-constexpr Family families[] = {
-    {"residual", parse_residual}, {"trellis", parse_trellis}, {"e8p", parse_e8p}};
+constexpr Family families[] = {{"residual", parse_residual},
+                               {"trellis", parse_trellis},
+                               {"e8p", parse_e8p},
+                               {"bitmod", parse_bitmod}};
 
 const Family* find_family(const std::string& name) {
     const auto* const found = std::find_if(std::begin(families), std::end(families),
@@ -93,12 +103,21 @@ const Family* find_family(const std::string& name) {
 }  // namespace
 
 bool has_codebooks(const CodeSettings& code) {
-    return code.kind == CodeKind::residual;
+    return code.kind == CodeKind::residual || code.kind == CodeKind::grid;
+}
+
+RateRange rates_of(const CodeSettings& code) {
+    if (code.kind == CodeKind::trellis) return {1, 4, 0};
+    if (code.kind != CodeKind::grid) return {0, 0, 0};
+    const std::vector<int> bits = scalar_grid_bits(code.grid);
+    return {bits.front(), std::max(bits.front(), std::min(bits.back(), code.most_stage_bits)), 1};
 }
 
 CodePtr untrained_code(const Settings& s, bool outliers) {
-    VQ_ASSERT(s.code.kind != CodeKind::trellis);
+    VQ_ASSERT(rates_of(s.code).most == 0);
     if (s.code.kind == CodeKind::e8p) return std::make_shared<E8pCode>(s.code.stage_bits, s.beam);
+    if (s.code.kind == CodeKind::bitmod)
+        return std::make_shared<BitmodCode>(s.code.dim, s.code.stage_bits.front());
     const Index dim = outliers ? s.code.outlier_dim : s.code.dim;
     std::vector<Matrix> codebooks;
     for (const int b : outliers ? std::vector<int>{s.code.outlier_bits} : s.code.stage_bits)
@@ -106,35 +125,57 @@ CodePtr untrained_code(const Settings& s, bool outliers) {
     return std::make_shared<ResidualCode>(std::move(codebooks), s.beam, s.revisions);
 }
 
+int vector_bits(const CodeSettings& code, const std::vector<int>& stages) {
+    const int sum = std::accumulate(stages.begin(), stages.end(), 0);
+    return code.kind == CodeKind::bitmod ? BitmodCode::code_bits(code.dim, sum) : sum;
+}
+
 std::vector<std::vector<int>> stages_of(const Settings& s, int bits) {
     std::vector<std::vector<int>> all;
     if (s.code.kind == CodeKind::e8p)
         all = E8pCode::stage_choices();
+    else if (s.code.kind == CodeKind::bitmod)
+        all = {{3}, {4}};
     else if (s.code.scope == CodebookScope::universal && s.code.dim == 1)
         for (const int b : scalar_grid_bits(s.code.grid)) all.push_back({b});
     else if (s.code.scope == CodebookScope::universal)
         all = universal_stages(s.code.dim);
     else
         all = {split_bits(bits, s.code.most_stage_bits)};
-    std::erase_if(all, [&](const std::vector<int>& stages) {
-        return std::accumulate(stages.begin(), stages.end(), 0) != bits;
-    });
+    std::erase_if(
+        all, [&](const std::vector<int>& stages) { return vector_bits(s.code, stages) != bits; });
     return all;
 }
 
-std::pair<std::string, CodePtr> universal_choice(const Settings& s) {
+std::vector<std::pair<std::string, CodePtr>> universal_choices(const Settings& s) {
+    std::vector<std::pair<std::string, CodePtr>> out;
+    const auto add_grid = [&](int bits) {
+        out.emplace_back("universal." + scalar_grid_name(s.code.grid, bits),
+                         scalar_grid(s.code.grid, bits));
+    };
+    if (s.code.kind == CodeKind::grid) {
+        const RateRange range = rates_of(s.code);
+        for (int bits = range.least; bits <= range.most; ++bits) add_grid(bits);
+        return out;
+    }
     if (s.code.dim == 1 && s.code.stage_bits.size() == 1) {
-        const int bits = s.code.stage_bits.front();
-        return {"universal." + scalar_grid_name(s.code.grid, bits), scalar_grid(s.code.grid, bits)};
+        add_grid(s.code.stage_bits.front());
+        return out;
     }
     const auto code = universal_code(s.code.dim, s.code.stage_bits, s.beam);
-    return {"universal." + universal_name(s.code.dim, s.code.stage_bits),
-            std::make_shared<ResidualCode>(code->codebooks(), s.beam, s.revisions)};
+    out.emplace_back("universal." + universal_name(s.code.dim, s.code.stage_bits),
+                     std::make_shared<ResidualCode>(code->codebooks(), s.beam, s.revisions));
+    return out;
 }
 
 double codebook_bits(const Settings& s) {
     double bits = 0;
     if (!has_codebooks(s.code)) return bits;
+    if (s.code.kind == CodeKind::grid) {
+        const RateRange range = rates_of(s.code);
+        for (int b = range.least; b <= range.most; ++b) bits += 16.0 * static_cast<double>(1 << b);
+        return bits;
+    }
     for (const int b : s.code.stage_bits) bits += 16.0 * s.code.dim * static_cast<double>(1 << b);
     if (s.code.outliers > 0)
         bits += 16.0 * s.code.outlier_dim * static_cast<double>(1 << s.code.outlier_bits);

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "codebooks/code.h"
+#include "vq/column_rates.h"
 #include "vq/settings.h"
 
 namespace vq {
@@ -16,17 +17,24 @@ namespace vq {
 /// Whether the family has codebooks that are trained, and therefore stored and refitted.
 bool has_codebooks(const CodeSettings& code);
 
+/// The rates that columns may have, where they have rates of their own (trellis, grid); else most
+/// is 0.
+RateRange rates_of(const CodeSettings& code);
+
 /// The code that `settings` ask for, for all columns or ([1]) outlier columns; one with codebooks
-/// still has to be trained. Not for a trellis, which has one code a rate.
+/// still has to be trained. Not for codes with rates, of which there is one a rate.
 CodePtr untrained_code(const Settings& settings, bool outliers);
+
+/// Bits of one vector's code with these stages; BitMoD: of one group's, with so many bits a weight.
+int vector_bits(const CodeSettings& code, const std::vector<int>& stages);
 
 /// The ways in which b bits may be cut into stages, best first; none: the family has no code of so
 /// many bits a vector.
 std::vector<std::vector<int>> stages_of(const Settings& settings, int bits);
 
-/// The universal codebook (or fixed grid) that `settings` ask for, and its name in a store. Throws
-/// Error when there is none.
-std::pair<std::string, CodePtr> universal_choice(const Settings& settings);
+/// The universal codebook (or fixed grid) that `settings` ask for, and its name in a store; with
+/// rates, the grid of each of them, ascending. Throws Error when there is none.
+std::vector<std::pair<std::string, CodePtr>> universal_choices(const Settings& settings);
 
 /// Bits of the codebooks that `settings` ask for, once.
 double codebook_bits(const Settings& settings);

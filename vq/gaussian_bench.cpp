@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "codebooks/bitmod_code.h"
 #include "codebooks/residual_code.h"
 #include "codebooks/scalar_grid.h"
 #include "codebooks/universal.h"
@@ -76,6 +77,11 @@ const std::vector<Family>& families() {
          }},
         {"kmeans",
          [](int bits, std::uint64_t seed) -> CodePtr { return trained(12 / bits, {12}, 0, seed); }},
+        {"bitmod",
+         [](int bits, std::uint64_t) -> CodePtr {
+             if (bits < 3) return nullptr;
+             return std::make_shared<BitmodCode>(64, bits);
+         }},
         {"scalar",
          [](int bits, std::uint64_t) -> CodePtr { return scalar_grid(Grid::gaussian, bits); }},
     };

@@ -37,13 +37,15 @@ double bits_with(const Settings& s, const LayerShapes& shapes, CodebookScope sco
     return bits;
 }
 
-/// The highest rate, in steps of 1/1024 (whole bits without water-filling), at which a trellis
-/// meets the budget.
+/// The highest rate, in steps of 1/1024 (whole bits without water-filling), at which a code with
+/// rates meets the budget.
 void fit_rate(Settings& s, const LayerShapes& shapes, double budget) {
     if (s.code.rate > 0) return;
     const double n = weights_in(shapes);
     double least = 0;
-    for (int step = 4096; step >= 1024; step -= s.code.waterfill ? 1 : 1024) {
+    const RateRange rates = rates_of(s.code);
+    for (int step = 1024 * rates.most; step >= 1024 * rates.least;
+         step -= s.code.waterfill ? 1 : 1024) {
         s.code.rate = step / 1024.0;
         least = plan_scope(s, shapes).bits / n;
         if (least <= budget) return;
@@ -109,6 +111,12 @@ const std::vector<PresetInfo>& presets() {
          "no calibration data: uniform grid in groups of 64 with searched clipping"},
         {"llm-fp4", "LLM-FP4 2310.16836",
          "floating-point grid (E2M1 at 4 bits) with a searched scale a row, no feedback"},
+        {"cvxq-grid", "CVXQ 2409.02026, Radio 2505.03031",
+         "scalar Lloyd-Max grids of 1 to 8 bits by column: reverse water-filling over column "
+         "variance times diag(H), no feedback"},
+        {"bitmod", "BitMoD 2411.11745",
+         "floating-point grid of 3 or 4 bits in groups of 64, each with one special value out of "
+         "four and a searched scale"},
         {"pb-llm", "PB-LLM 2310.00034",
          "one bit a weight, and 8 bits in as many columns of large diag(H) as the budget allows"},
         {"squeezellm", "SqueezeLLM 2306.07629",
@@ -236,6 +244,23 @@ Settings preset_settings(const std::string& name) {
         s.side.rounds = 4;
         return s;
     }
+    if (name == "cvxq-grid") {
+        s.code.kind = CodeKind::grid;
+        s.code.dim = 1;
+        s.transform.column_scale = TransformSettings::ColumnScale::weight;
+        s.transform.permute = true;
+        s.scale.scope = ScaleLayout::Scope::row;
+        s.scale_search = 32;
+        s.order = FeedbackOrder::none;
+        return s;
+    }
+    if (name == "bitmod") {
+        s.code.kind = CodeKind::bitmod;
+        s.code.dim = 64;
+        s.scale = {ScaleLayout::Scope::group, 64};
+        s.scale_search = 32;
+        return s;
+    }
     if (name == "pb-llm" || name == "db-llm") {
         s.code.dim = 1;
         s.code.most_stage_bits = 1;
@@ -275,7 +300,7 @@ ScopePlan plan_scope(const Settings& s, const LayerShapes& shapes) {
 }
 
 void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
-    if (s.code.kind == CodeKind::trellis) {
+    if (rates_of(s.code).most > 0) {
         fit_rate(s, shapes, budget);
         return;
     }
@@ -293,7 +318,8 @@ void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
                     fmt::format("code.dim={}", s.code.dim),
                     "use 8 or 1, or --set code.scope=model");
     const double n = weights_in(shapes);
-    const int most = std::min(64, static_cast<int>(std::floor(budget * s.code.dim)));
+    const int whole = static_cast<int>(std::floor(budget * s.code.dim));
+    const int most = s.code.kind == CodeKind::bitmod ? whole : std::min(64, whole);
     double least = 0;
     for (int bits = most; bits >= 1; --bits) {
         for (const std::vector<int>& stages : stages_of(s, bits)) {

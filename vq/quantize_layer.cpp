@@ -27,8 +27,10 @@ Index round_up(Index n, Index unit) {
     return (n + unit - 1) / unit * unit;
 }
 
-/// Rows that a code spans in a tensor of `rows` rows.
+/// Rows that a code spans in a tensor of `rows` rows; for grids by column 8, so that columns are
+/// whole bytes and their number of bits is known before their rates are.
 Index row_unit(const Settings& s, Index rows) {
+    if (s.code.kind == CodeKind::grid) return 8;
     if (s.code.along == Along::inputs) return 1;
     if (s.code.kind == CodeKind::trellis) return trellis_tile_rows(rows);
     return s.code.outliers > 0 ? std::lcm<Index>(s.code.dim, s.code.outlier_dim) : s.code.dim;
@@ -153,20 +155,33 @@ void train_codes(const Matrix& x, const VectorD& h_diagonal, const Settings& s, 
 }
 
 /// One segment a rate, as the columns' share of the loss wants it.
-std::vector<Segment> trellis_segments(const Settings& s, int tile_rows, const BlockLDL& ldl) {
+std::vector<Segment> rate_segments(const Settings& s, const SharedCodes& shared, int tile_rows,
+                                   const BlockLDL& ldl) {
     VectorD d(static_cast<Index>(ldl.metrics.size()));
     for (Index k = 0; k < d.size(); ++k) d(k) = ldl.metrics[k](0, 0);
+    const bool trellis = s.code.kind == CodeKind::trellis;
+    RateRange range = rates_of(s.code);
+    const auto grid = [&, least = range.least](int bits) -> const SharedCode& {
+        return shared.at(static_cast<std::size_t>(bits - least));
+    };
     std::vector<double> distortion;
-    for (int bits = 1; bits <= 4; ++bits) distortion.push_back(trellis_distortion(bits));
-    RateRange range;
-    if (!s.code.waterfill)
-        range = {static_cast<int>(std::floor(s.code.rate)),
-                 static_cast<int>(std::ceil(s.code.rate))};
+    for (int bits = 1; bits <= range.most; ++bits)
+        distortion.push_back(trellis ? trellis_distortion(bits)
+                             : bits < range.least
+                                 ? 1.0
+                                 : gaussian_distortion(grid(bits).code->parameters()));
+    if (!s.code.waterfill) {
+        range.least = static_cast<int>(std::floor(s.code.rate));
+        range.most = static_cast<int>(std::ceil(s.code.rate));
+    }
     std::vector<Segment> segments;
     Index at = 0;
     for (const RateRun& run : plan_column_rates(d, s.code.rate, distortion, range)) {
-        segments.push_back(
-            {at, run.cols, std::make_shared<TrellisCode>(tile_rows, run.bits, s.tail), "", {}});
+        if (trellis)
+            segments.push_back(
+                {at, run.cols, std::make_shared<TrellisCode>(tile_rows, run.bits, s.tail), "", {}});
+        else
+            segments.push_back({at, run.cols, grid(run.bits).code, grid(run.bits).name, {}});
         at += run.cols;
     }
     return segments;
@@ -301,6 +316,7 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
                               const SharedCodes& shared, std::uint64_t seed,
                               const std::string& name, const Progress& progress) {
     check_settings(settings);
+    VQ_ASSERT(settings.code.kind != CodeKind::grid || !shared.empty());
     VQ_ASSERT(inputs.cols() == w.cols() && w.size() > 0);
     if (!w.allFinite())
         throw Error("a weight is not finite", name, "the checkpoint is damaged; download it again");
@@ -324,8 +340,8 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
     progress.check();
     CodedTensor tensor =
         make_tensor(p.w, s,
-                    s.code.kind == CodeKind::trellis
-                        ? trellis_segments(s, static_cast<int>(row_unit(s, w.rows())), ldl)
+                    rates_of(s.code).most > 0
+                        ? rate_segments(s, shared, static_cast<int>(row_unit(s, w.rows())), ldl)
                         : vector_segments(p.w, s, shared, w.cols()));
     train_codes(p.w, p.h.diagonal(), s, seed, tensor);
     if (s.scale_search > 0) search_scales(p.w, p.h.diagonal(), s.scale_search, tensor);

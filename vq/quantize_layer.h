@@ -14,7 +14,8 @@
 
 namespace vq {
 
-/// Codes that several tensors share: [0] for all columns (or all but outliers), [1] for outliers.
+/// Codes that several tensors share: [0] for all columns (or all but outliers), [1] for outliers;
+/// one for each rate where columns have their own.
 struct SharedCode {
     std::string name;  ///< in the store: "model", "layer.3", "universal.gauss_d8_9_9"
     CodePtr code;

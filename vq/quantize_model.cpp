@@ -60,9 +60,10 @@ public:
         current_.clear();
         trained_ = layer;
         if (scope_ == CodebookScope::universal) {
-            const auto [name, code] = universal_choice(settings_);
-            current_.push_back({name, code});
-            arrays_[current_[0].name] = store_codebook(*current_[0].code);
+            for (const auto& [name, code] : universal_choices(settings_)) {
+                current_.push_back({name, code});
+                arrays_[name] = store_codebook(*code);
+            }
             return current_;
         }
         std::vector<std::string> names;

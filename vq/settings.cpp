@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "lattice/e8p_code.h"
+#include "vq/code_checks.h"
 
 namespace vq {
 
@@ -74,33 +74,34 @@ Entry number(std::string name, std::string help, double low, double high, Access
 const Names<bool> on_off = {{"on", true}, {"off", false}};
 
 Entry stage_bits_entry() {
-    return {"code.stage_bits",
-            "bits of each residual stage, for example 9+9; one stage is k-means VQ (set by --bits)",
-            [](const Settings& s) {
-                std::string text;
-                for (const int b : s.code.stage_bits)
-                    text += (text.empty() ? "" : "+") + std::to_string(b);
-                return text;
-            },
-            [](Settings& s, const std::string& text) {
-                const std::string allowed =
-                    "whole numbers from 1 to 16 joined by +, at most 64 in sum";
-                std::vector<int> bits;
-                int sum = 0;
-                for (std::size_t at = 0; at <= text.size();) {
-                    const std::size_t plus = std::min(text.find('+', at), text.size());
-                    int b = 0;
-                    const auto [stop, status] =
-                        std::from_chars(text.data() + at, text.data() + plus, b);
-                    if (status != std::errc() || stop != text.data() + plus || b < 1 || b > 16)
-                        reject("code.stage_bits", text, allowed);
-                    bits.push_back(b);
-                    sum += b;
-                    at = plus + 1;
-                }
-                if (sum > 64) reject("code.stage_bits", text, allowed);
-                s.code.stage_bits = bits;
-            }};
+    return {
+        "code.stage_bits",
+        "bits of each residual stage, for example 9+9; one stage is k-means VQ (set by --bits); "
+        "bitmod: bits of a weight",
+        [](const Settings& s) {
+            std::string text;
+            for (const int b : s.code.stage_bits)
+                text += (text.empty() ? "" : "+") + std::to_string(b);
+            return text;
+        },
+        [](Settings& s, const std::string& text) {
+            const std::string allowed = "whole numbers from 1 to 16 joined by +, at most 64 in sum";
+            std::vector<int> bits;
+            int sum = 0;
+            for (std::size_t at = 0; at <= text.size();) {
+                const std::size_t plus = std::min(text.find('+', at), text.size());
+                int b = 0;
+                const auto [stop, status] =
+                    std::from_chars(text.data() + at, text.data() + plus, b);
+                if (status != std::errc() || stop != text.data() + plus || b < 1 || b > 16)
+                    reject("code.stage_bits", text, allowed);
+                bits.push_back(b);
+                sum += b;
+                at = plus + 1;
+            }
+            if (sum > 64) reject("code.stage_bits", text, allowed);
+            s.code.stage_bits = bits;
+        }};
 }
 
 const std::vector<Entry>& entries() {
@@ -146,24 +147,30 @@ const std::vector<Entry>& entries() {
             0, 1, [](Settings & s) -> auto& { return s.correction; }),
         choice<CodeKind>(
             "code.kind",
-            "residual (k-means VQ and scalar grids too), the E8P lattice, or a bitshift trellis",
+            "residual (k-means VQ and scalar grids too), the E8P lattice, a bitshift trellis, a "
+            "floating-point grid with a special value a group, or scalar grids of 1 to 8 bits by "
+            "column",
             {{"residual", CodeKind::residual},
              {"e8p", CodeKind::e8p},
-             {"trellis", CodeKind::trellis}},
+             {"trellis", CodeKind::trellis},
+             {"bitmod", CodeKind::bitmod},
+             {"grid", CodeKind::grid}},
             [](Settings & s) -> auto& { return s.code.kind; }),
         number(
-            "code.rate", "trellis: bits a weight on average over a tensor's columns; 0: by --bits",
-            0, 4, [](Settings & s) -> auto& { return s.code.rate; }),
+            "code.rate",
+            "trellis, grid: bits a weight on average over a tensor's columns; 0: by --bits", 0, 8,
+            [](Settings & s) -> auto& { return s.code.rate; }),
         choice<bool>(
             "code.waterfill",
-            "trellis: columns get 1 to 4 bits each by their share of the loss; off: only the whole "
-            "numbers next to code.rate",
+            "trellis, grid: columns get 1 to 4 (8) bits each by their share of the loss; off: only "
+            "the whole numbers next to code.rate",
             on_off, [](Settings & s) -> auto& { return s.code.waterfill; }),
         number(
-            "code.dim", "residual: weights a vector", 1, 64,
+            "code.dim", "residual: weights a vector; bitmod: weights a group", 1, 64,
             [](Settings & s) -> auto& { return s.code.dim; }),
         choice<Grid>(
-            "code.grid", "of single weights, for code.dim=1 and code.scope=universal",
+            "code.grid",
+            "of single weights, for code.dim=1 or code.kind=grid and code.scope=universal",
             {{"gaussian", Grid::gaussian},
              {"uniform", Grid::uniform},
              {"nf", Grid::normal_float},
@@ -222,7 +229,8 @@ const std::vector<Entry>& entries() {
             [](Settings & s) -> auto& { return s.side.rounds; }),
         number(
             "allocate.spread",
-            "trellis: how far the tensors of a block differ in bits by what they do; 0: all the "
+            "trellis, grid: how far the tensors of a block differ in bits by what they do; 0: all "
+            "the "
             "same",
             0, 2, [](Settings & s) -> auto& { return s.spread; }),
         number(
@@ -303,27 +311,6 @@ const std::vector<Entry>& entries() {
     return all;
 }
 
-template <class Fail>
-void check_trellis(const Settings& s, const Fail& fail) {
-    if (!(s.code.rate >= 1 && s.code.rate <= 4))
-        fail("a trellis has 1 to 4 bits a weight", "code.rate", "set it, or use --bits");
-    if (s.code.along != Along::outputs)
-        fail("a trellis runs along output rows", "code.along", "use code.along=outputs");
-    if (s.block > 1) fail("a trellis takes one column at a time", "feedback.block", "use 0 or 1");
-    if (s.code.outliers > 0) fail("a trellis has no code for outliers", "code.outliers", "use 0");
-    if (s.scale_search > 0)
-        fail("scales are searched row by row, and a trellis spans rows", "scale.search", "use 0");
-}
-
-template <class Fail>
-void check_e8p(const Settings& s, const Fail& fail) {
-    if (s.code.dim != 8) fail("E8P has vectors of 8 weights", "code.dim", "use 8");
-    const auto& choices = E8pCode::stage_choices();
-    if (std::find(choices.begin(), choices.end(), s.code.stage_bits) == choices.end())
-        fail("E8P has 2, 3 or 4 bits a weight", "code.stage_bits", "use 16, 16+8 or 16+16");
-    if (s.code.outliers > 0) fail("E8P has no code for outliers", "code.outliers", "use 0");
-}
-
 }  // namespace
 
 std::vector<SettingInfo> describe_settings(const Settings& settings) {
@@ -366,16 +353,14 @@ void check_settings(const Settings& s) {
     check_scale_groups(s);
     const auto fail = [](const std::string& what, const std::string& where,
                          const std::string& todo) { throw Error(what, where, todo); };
-    if (s.side.fill_rank && (s.code.kind == CodeKind::trellis || s.code.fill_outliers))
+    if (s.side.fill_rank &&
+        (s.code.kind == CodeKind::trellis || s.code.kind == CodeKind::grid || s.code.fill_outliers))
         fail("this code takes the whole budget, so that nothing is left for a rank",
              "side.fill_rank", "use side.rank");
     if (s.side.fill_rank && s.side.rank < 1)
         fail("a rank that --bits sizes begins at 1", "side.rank", "use 1");
-    if (s.code.kind == CodeKind::trellis) {
-        check_trellis(s, fail);
-        return;
-    }
-    if (s.code.kind == CodeKind::e8p) check_e8p(s, fail);
+    check_code_family(s);
+    if (s.code.kind == CodeKind::trellis || s.code.kind == CodeKind::grid) return;
     int bits = 0;
     for (const int b : s.code.stage_bits) bits += b;
     if (bits < 1 || bits > 64)

@@ -24,16 +24,17 @@ enum class Objective { full, diagonal, identity };
 /// at most code.overhead bits a weight.
 enum class CodebookScope { automatic, tensor, layer, model, universal };
 
-/// Which family of codes. residual covers k-means VQ (one stage) and scalar grids (dim = 1).
-enum class CodeKind { residual, e8p, trellis };
+/// Which family of codes. residual covers k-means VQ (one stage) and scalar grids (dim = 1);
+/// grid is scalar grids of different bits in different columns.
+enum class CodeKind { residual, e8p, trellis, bitmod, grid };
 
 struct CodeSettings {
     CodeKind kind = CodeKind::residual;
-    int dim = 8;                  ///< d, weights a vector (residual)
+    int dim = 8;                  ///< d, weights a vector (residual) or a group (bitmod)
     Grid grid = Grid::gaussian;   ///< of single weights with scope universal
-    double rate = 0;              ///< bits a weight on average (trellis); 0: to be set by --bits
-    bool waterfill = true;        ///< columns get 1-4 bits by their share of the loss (trellis)
-    std::vector<int> stage_bits;  ///< bits of each stage; one stage is plain k-means VQ
+    double rate = 0;              ///< bits a weight on average (trellis, grid); 0: by --bits
+    bool waterfill = true;        ///< columns get bits by their share of the loss (trellis, grid)
+    std::vector<int> stage_bits;  ///< bits of each stage (bitmod: of a weight); one: k-means VQ
     Along along = Along::inputs;
     CodebookScope scope = CodebookScope::universal;
     double overhead = 0.02;    ///< for scope auto, in bits a weight

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/bits.h"
 #include "base/error.h"
@@ -225,13 +224,14 @@ double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {
         return 8.0 * static_cast<double>(packed_bytes(padded.rows * cols / dim, bits));
     };
     double total = 0;
-    if (s.code.kind == CodeKind::trellis)
-        total += static_cast<double>(padded.rows * column_bits(padded.cols, s.code.rate));
+    const RateRange rates = rates_of(s.code);
+    if (rates.most > 0)
+        total += static_cast<double>(padded.rows * column_bits(padded.cols, s.code.rate, rates));
     else if (outliers > 0)
         total += code_bits(outliers, s.code.outlier_dim, s.code.outlier_bits);
-    if (s.code.kind != CodeKind::trellis && padded.cols > outliers)
-        total += code_bits(padded.cols - outliers, s.code.dim,
-                           std::accumulate(s.code.stage_bits.begin(), s.code.stage_bits.end(), 0));
+    if (rates.most == 0 && padded.cols > outliers)
+        total +=
+            code_bits(padded.cols - outliers, s.code.dim, vector_bits(s.code, s.code.stage_bits));
     switch (s.scale.scope) {
         case ScaleLayout::Scope::tensor: total += 32; break;
         case ScaleLayout::Scope::row: total += 16.0 * static_cast<double>(padded.rows); break;

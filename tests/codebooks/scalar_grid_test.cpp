@@ -89,6 +89,36 @@ TEST(ScalarGrid, GaussianIsThePublishedLloydMaxTable) {
     EXPECT_NEAR(four[15], 2.733, 2e-3);
 }
 
+// The tables of Max 1960 and its continuations; at high rates Panter and Dite's pi sqrt(3) / 2
+// 4^-b.
+TEST(ScalarGrid, GaussianHasThePublishedDistortion) {
+    const double known[] = {0.3634, 0.1175, 0.03454, 0.009497, 0.002499, 0.0006442, 0.0001634};
+    for (int bits = 1; bits <= 7; ++bits)
+        EXPECT_NEAR(gaussian_distortion(values_of(Grid::gaussian, bits)), known[bits - 1],
+                    0.01 * known[bits - 1])
+            << bits;
+    const double eight = gaussian_distortion(values_of(Grid::gaussian, 8));
+    EXPECT_NEAR(eight, 2.7207 * std::pow(4.0, -8), 0.02 * eight);
+}
+
+TEST(ScalarGrid, DistortionIsThatOfNearestRounding) {
+    for (const Grid grid : {Grid::gaussian, Grid::uniform, Grid::floating, Grid::normal_float}) {
+        const auto code = scalar_grid(grid, 3);
+        constexpr Index n = 200000;
+        std::vector<float> x(n);
+        for (Index i = 0; i < n; ++i)
+            x[i] = static_cast<float>(random_normal(9, static_cast<std::uint64_t>(i)));
+        std::vector<float> xhat(n);
+        std::vector<std::uint64_t> codes(n);
+        code->encode(x.data(), n, nullptr, codes.data(), xhat.data());
+        double sum = 0;
+        for (Index i = 0; i < n; ++i) sum += std::pow(double{x[i]} - xhat[i], 2);
+        const double expected = gaussian_distortion(code->parameters());
+        // Six standard errors of the mean of squares.
+        EXPECT_NEAR(sum / n, expected, 6 * 2 * expected / std::sqrt(double{n}));
+    }
+}
+
 TEST(ScalarGrid, NoneBeatsLloydMaxOnAGaussian) {
     for (const int bits : {2, 3, 4}) {
         const double lloyd = best_distortion(Grid::gaussian, bits);

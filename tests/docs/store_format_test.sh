@@ -19,4 +19,7 @@ quantize squeezellm squeezellm 3.4
 quantize lq-lora lq-lora 3.4
 quantize quip-sharp.3 quip-sharp 3.4
 quantize quip-sharp.4 quip-sharp 4.4
+quantize bitmod bitmod 4
+quantize cvxq-grid cvxq-grid 3.2
+quantize bitmod.4 bitmod 5
 /usr/bin/python3 "$source/tests/docs/compare_decoder.py" "$source/docs/store-format.md" "${names[@]}"

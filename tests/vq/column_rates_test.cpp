@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/rng.h"
+#include "codebooks/scalar_grid.h"
 
 namespace vq {
 namespace {
@@ -18,11 +19,12 @@ VectorD falling(Index n, double factor) {
     return d;
 }
 
-double cost(const VectorD& d, const std::vector<RateRun>& runs) {
+double cost(const VectorD& d, const std::vector<RateRun>& runs,
+            const std::vector<double>& delta = distortion) {
     double sum = 0;
     Index at = 0;
     for (const RateRun& run : runs) {
-        sum += d.segment(at, run.cols).sum() * distortion[run.bits - 1];
+        sum += d.segment(at, run.cols).sum() * delta[static_cast<std::size_t>(run.bits) - 1];
         at += run.cols;
     }
     return sum;
@@ -45,15 +47,17 @@ TEST(ColumnRates, PlansSpendTheirBitsExactly) {
         }
 }
 
-/// All assignments of 1-4 bits to a few columns, in any order.
-double exhaustive(const VectorD& d, Index bits) {
+/// All assignments of 1 bit or more to a few columns, in any order.
+double exhaustive(const VectorD& d, Index bits, const std::vector<double>& delta = distortion) {
     double best = std::numeric_limits<double>::infinity();
     const std::function<void(Index, Index, double)> go = [&](Index at, Index left, double sum) {
         if (at == d.size()) {
             if (left == 0) best = std::min(best, sum);
             return;
         }
-        for (Index k = 1; k <= 4; ++k) go(at + 1, left - k, sum + d(at) * distortion[k - 1]);
+        const Index others = d.size() - at - 1;
+        for (Index k = 1; k <= static_cast<Index>(delta.size()) && left - k >= others; ++k)
+            go(at + 1, left - k, sum + d(at) * delta[static_cast<std::size_t>(k) - 1]);
     };
     go(0, bits, 0);
     return best;
@@ -67,6 +71,66 @@ TEST(ColumnRates, OptimalForMonotoneLosses) {
                         exhaustive(d, column_bits(8, rate)), 1e-12)
                 << factor << " at " << rate;
         }
+}
+
+std::vector<double> grid_distortion() {
+    std::vector<double> delta;
+    for (int bits = 1; bits <= 8; ++bits)
+        delta.push_back(gaussian_distortion(scalar_grid(Grid::gaussian, bits)->parameters()));
+    return delta;
+}
+
+TEST(ColumnRates, EightRatesSpendTheirBitsExactlyToTheColumn) {
+    const std::vector<double> delta = grid_distortion();
+    const RateRange range{1, 8, 1};
+    for (const Index n : {1, 5, 16, 40, 576, 1536})
+        for (const double rate : {1.0, 1.5, 2.03125, 3.0, 4.7, 7.999, 8.0}) {
+            const VectorD d = falling(n, 0.99);
+            Index cols = 0;
+            Index bits = 0;
+            int last = 9;
+            for (const RateRun& run : plan_column_rates(d, rate, delta, range)) {
+                EXPECT_GE(run.cols, 1);
+                EXPECT_LT(run.bits, last);
+                last = run.bits;
+                cols += run.cols;
+                bits += run.bits * run.cols;
+            }
+            EXPECT_EQ(cols, n);
+            EXPECT_EQ(bits, static_cast<Index>(std::floor(rate * static_cast<double>(n) + 1e-6)));
+        }
+}
+
+TEST(ColumnRates, EightRatesAreOptimalForMonotoneLosses) {
+    const std::vector<double> delta = grid_distortion();
+    for (const double factor : {0.1, 0.3, 0.6, 0.95, 1.0, 1.5})
+        for (const double rate : {1.0, 1.4, 2.0, 3.4, 5.8, 8.0}) {
+            const VectorD d = falling(5, factor);
+            const RateRange range{1, 8, 1};
+            EXPECT_NEAR(cost(d, plan_column_rates(d, rate, delta, range), delta),
+                        exhaustive(d, column_bits(5, rate, range), delta), 1e-12)
+                << factor << " at " << rate;
+        }
+}
+
+// Reverse water-filling: bits are half the logarithm of the loss's share, up to a constant and
+// whole numbers.
+TEST(ColumnRates, BitsFollowTheLogarithmOfTheLoss) {
+    VectorD d(6);
+    for (Index i = 0; i < 6; ++i) d(i) = std::pow(4.0, static_cast<double>(6 - i));
+    std::vector<double> delta;
+    for (int bits = 1; bits <= 8; ++bits) delta.push_back(std::pow(4.0, -bits));
+    const std::vector<RateRun> runs = plan_column_rates(d, 4.5, delta, {1, 8, 1});
+    ASSERT_EQ(runs.size(), 6U);
+    for (int i = 0; i < 6; ++i) EXPECT_EQ(runs[static_cast<std::size_t>(i)].bits, 7 - i);
+}
+
+TEST(ColumnRates, ARangeIsKeptAmongEightRates) {
+    const std::vector<double> delta = grid_distortion();
+    for (const RateRun& run : plan_column_rates(falling(64, 0.5), 3.5, delta, {3, 5, 1})) {
+        EXPECT_GE(run.bits, 3);
+        EXPECT_LE(run.bits, 5);
+    }
 }
 
 TEST(ColumnRates, ARangeIsKept) {

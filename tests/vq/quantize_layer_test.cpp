@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "codebooks/universal.h"
 #include "layer_fixture.h"
+#include "shared_grids.h"
 #include "vq/presets.h"
 
 namespace vq {
@@ -29,18 +30,25 @@ Settings small(const std::string& method) {
     s.code.stage_bits = s.code.dim == 1 ? std::vector<int>{2} : std::vector<int>{5, 4};
     if (s.code.most_stage_bits == 1) s.code.stage_bits = {1, 1};
     if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16};
+    if (s.code.kind == CodeKind::bitmod) s.code.stage_bits = {3};
+    if (s.code.kind == CodeKind::grid) s.code.scope = CodebookScope::universal;
     s.code.rate = 2;
     s.tail = 16;
     return s;
 }
 
-QuantizedLayer quantize(const Matrix& w, const Matrix& x, const Settings& s) {
-    return quantize_layer(w, hessian_of(x), s, {}, 1, "w", {});
+SharedCodes shared_for(const Settings& s) {
+    return s.code.kind == CodeKind::grid ? test::shared_grids(s) : SharedCodes();
 }
 
-const char* const methods[] = {"rvq",  "vptq",      "gptvq",      "gptq",   "aqlm",   "higgs",
-                               "awq",  "finequant", "llm-fp4",    "pb-llm", "db-llm", "quip-sharp",
-                               "qtip", "best",      "squeezellm", "lq-lora"};
+QuantizedLayer quantize(const Matrix& w, const Matrix& x, const Settings& s) {
+    return quantize_layer(w, hessian_of(x), s, shared_for(s), 1, "w", {});
+}
+
+const char* const methods[] = {"rvq",       "vptq",       "gptvq",     "gptq",    "aqlm",
+                               "higgs",     "awq",        "finequant", "llm-fp4", "pb-llm",
+                               "db-llm",    "quip-sharp", "qtip",      "best",    "bitmod",
+                               "cvxq-grid", "squeezellm", "lq-lora"};
 
 TEST(QuantizeLayer, AwkwardShapesWorkWithEveryPreset) {
     for (const char* method : methods)
@@ -201,6 +209,70 @@ TEST(QuantizeLayer, SearchedColumnPowersAreNoWorseThanAnyTried) {
     EXPECT_LT(found, flat);
 }
 
+/// Weights and inputs whose columns differ in size by factors of up to a hundred.
+struct Uneven {
+    Matrix w;
+    Matrix x;
+};
+Uneven uneven(Index m, Index n) {
+    Uneven out{gaussian(m, n, 1), gaussian(4 * n, n, 2)};
+    for (Index j = 0; j < n; ++j) {
+        const auto at = static_cast<std::uint64_t>(j);
+        out.w.col(j) *= std::exp(static_cast<float>(random_normal(5, at)));
+        out.x.col(j) *= std::exp(static_cast<float>(random_normal(6, at)));
+    }
+    return out;
+}
+
+TEST(QuantizeLayer, ColumnsOfTheirOwnDepthBeatOneDepthAtTheSameBits) {
+    const Uneven data = uneven(96, 128);
+    for (const double rate : {2.0, 3.0, 4.0}) {
+        Settings s = small("cvxq-grid");
+        s.code.rate = rate;
+        const QuantizedLayer filled = quantize(data.w, data.x, s);
+        s.code.waterfill = false;
+        const QuantizedLayer flat = quantize(data.w, data.x, s);
+        EXPECT_EQ(flat.tensor.segments().size(), 1U);
+        EXPECT_GT(filled.tensor.segments().size(), 3U);
+        EXPECT_LT(filled.errors.rel_proxy, 0.5 * flat.errors.rel_proxy) << rate;
+    }
+}
+
+TEST(QuantizeLayer, DepthsFallWithColumnVarianceTimesInputs) {
+    const Uneven data = uneven(96, 128);
+    Settings s = small("cvxq-grid");
+    s.code.rate = 3;
+    const QuantizedLayer q = quantize(data.w, data.x, s);
+    const HessianSum h = hessian_of(data.x);
+    const double damping = s.damping * h.xxt.diagonal().mean();
+    double last = std::numeric_limits<double>::infinity();
+    for (const TransformStep& step : q.transform.steps()) {
+        if (step.kind != TransformStep::Kind::permutation) continue;
+        for (const std::uint32_t c : step.order) {
+            const double sensitivity =
+                data.w.col(c).cast<double>().squaredNorm() * (h.xxt(c, c) + damping);
+            EXPECT_LT(sensitivity, 1.01 * last);  // up to the rounding of scales to fp16
+            last = sensitivity;
+        }
+    }
+    EXPECT_LT(last, std::numeric_limits<double>::infinity());
+    int bits = 9;
+    for (const Segment& segment : q.tensor.segments()) {
+        EXPECT_LT(segment.code->bits(), bits);
+        bits = segment.code->bits();
+    }
+}
+
+TEST(QuantizeLayer, NewPresetsServeTheShapesOfASmallModel) {
+    for (const char* method : {"bitmod", "cvxq-grid"})
+        for (const auto& [m, n] :
+             {std::pair<Index, Index>{1, 576}, {40, 5}, {17, 40}, {192, 576}}) {
+            const QuantizedLayer q =
+                quantize(gaussian(m, n, 1), correlated_inputs(600, n, 2), small(method));
+            EXPECT_LT(q.errors.rel_mse, 0.5) << method << " " << m << "x" << n;
+        }
+}
+
 TEST(QuantizeLayer, FixedGridsServeSingleWeights) {
     const Matrix w = gaussian(48, 64, 1);
     const HessianSum h = hessian_of(correlated_inputs(600, 64, 2));
@@ -255,7 +327,7 @@ TEST(QuantizeLayer, DeadAndNeverSeenInputsAreHandledAndReported) {
         EXPECT_EQ(q.hessian.dead_columns, 2) << method;
         EXPECT_TRUE(q.what.allFinite()) << method;
         const QuantizedLayer unseen =
-            quantize_layer(w, HessianSum(32), small(method), {}, 1, "w", {});
+            quantize_layer(w, HessianSum(32), small(method), shared_for(small(method)), 1, "w", {});
         EXPECT_TRUE(unseen.hessian.never_seen) << method;
         EXPECT_LT(unseen.errors.rel_mse, 1.0) << method;
     }

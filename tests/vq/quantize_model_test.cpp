@@ -119,6 +119,7 @@ protected:
         s.code.stage_bits = {4, 3};
         if (scope == CodebookScope::universal) s.code.stage_bits = {8, 8};
         if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16, 16};
+        if (s.code.kind == CodeKind::bitmod) s.code.stage_bits = {4};
         s.code.outliers = 0;
         s.kmeans.iterations = 3;
         s.refine.rounds = 1;
@@ -212,7 +213,7 @@ TEST_F(QuantizeModel, TextFlowsThroughWhatIsAlreadyQuantized) {
 
 TEST_F(QuantizeModel, ByteIdenticalAtOneAndTwoThreadsAndWhenRepeated) {
     for (const char* method : {"rvq", "vptq", "gptvq", "aqlm", "higgs", "pb-llm", "db-llm",
-                               "quip-sharp", "squeezellm", "lq-lora", "best"}) {
+                               "quip-sharp", "squeezellm", "lq-lora", "best", "bitmod"}) {
         const Settings s = settings(method, CodebookScope::tensor);
         {
             const Threads one(1);
@@ -245,6 +246,28 @@ TEST_F(QuantizeModel, MethodsWithFixedGridsStoreTheGridOnce) {
                     report.bits_per_weight * 2 * (32 * 32 * 2 + 16 * 32 * 2 + 64 * 32 * 3), 1e-6)
             << method;
     }
+}
+
+TEST_F(QuantizeModel, GridsByColumnStoreEachGridOnceAndMeetTheirBits) {
+    Settings s = settings("cvxq-grid", CodebookScope::universal);
+    s.code.rate = 2.71;
+    QuantizeReport report;
+    {
+        const Threads one(1);
+        run(path("one.vq.h5"), s);
+    }
+    {
+        const Threads two(2);
+        report = run(path("two.vq.h5"), s);
+    }
+    EXPECT_EQ(bytes(path("one.vq.h5")), bytes(path("two.vq.h5")));
+    const StoreReader reader(path("one.vq.h5"));
+    EXPECT_EQ(reader.meta().shared.size(), 8u);
+    const auto stored = open_stored_model(path("one.vq.h5"));
+    for (const auto& [name, weight] : walk_->replaced)
+        EXPECT_EQ(stored->read(name), weight) << name;
+    EXPECT_NEAR(plan_scope(s, quantized_shapes(source_)).bits,
+                report.bits_per_weight * 2 * (32 * 32 * 2 + 16 * 32 * 2 + 64 * 32 * 3), 1e-6);
 }
 
 TEST_F(QuantizeModel, AStoppedRunResumesToTheSameBytes) {

@@ -100,6 +100,25 @@ TEST(Settings, CombinationsThatCannotWorkAreRefused) {
     s.code.stage_bits = {12};
     s.scale_search = 4;
     EXPECT_THROW(check_settings(s), Error);
+    s = preset_settings("bitmod");
+    EXPECT_THROW(check_settings(s), Error);  // no bits yet
+    s.code.stage_bits = {3};
+    EXPECT_NO_THROW(check_settings(s));
+    s.code.along = Along::outputs;
+    EXPECT_THROW(check_settings(s), Error);
+    s = preset_settings("bitmod");
+    s.code.stage_bits = {2};
+    EXPECT_THROW(check_settings(s), Error);
+    s = preset_settings("cvxq-grid");
+    EXPECT_THROW(check_settings(s), Error);
+    s.code.rate = 8;
+    EXPECT_NO_THROW(check_settings(s));
+    s.code.grid = Grid::floating;  // 2 to 6 bits
+    EXPECT_THROW(check_settings(s), Error);
+    s.code.rate = 6;
+    EXPECT_NO_THROW(check_settings(s));
+    s.code.scope = CodebookScope::tensor;
+    EXPECT_THROW(check_settings(s), Error);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "layer_fixture.h"
+#include "shared_grids.h"
 #include "vq/presets.h"
 
 namespace vq {
@@ -20,7 +21,7 @@ const SharedLookup no_shared = [](const std::string& name) -> const Array& {
 std::vector<Settings> variants() {
     std::vector<Settings> all;
     for (const char* method : {"rvq", "vptq", "gptvq", "gptq", "aqlm", "awq", "pb-llm", "db-llm",
-                               "quip-sharp", "best"}) {
+                               "quip-sharp", "best", "bitmod"}) {
         Settings s = preset_settings(method);
         s.code.scope = CodebookScope::tensor;
         s.code.grid = Grid::gaussian;
@@ -29,6 +30,10 @@ std::vector<Settings> variants() {
         s.code.outliers = s.code.outliers > 0 ? 0.2 : 0;
         s.code.stage_bits = s.code.dim == 1 ? std::vector<int>{3} : std::vector<int>{5, 4};
         if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16, 8};
+        if (s.code.kind == CodeKind::bitmod) {
+            s.code.dim = 16;
+            s.code.stage_bits = {3};
+        }
         s.code.rate = 2.3;
         s.tail = 16;
         s.refine.rounds = 1;
@@ -70,6 +75,31 @@ TEST(StoredTensor, PlannedBitsAreTheBytesStored) {
                 << settings_json(s).dump();
             EXPECT_DOUBLE_EQ(stored.bits_per_weight, 8.0 * static_cast<double>(stored.bytes()) /
                                                          static_cast<double>(m * n));
+        }
+}
+
+TEST(StoredTensor, GridsByColumnTakeThePlannedBitsAndComeBack) {
+    Settings s = preset_settings("cvxq-grid");
+    s.scale_search = 4;
+    const SharedCodes shared = test::shared_grids(s);
+    std::map<std::string, Array> arrays;
+    for (const SharedCode& c : shared) arrays[c.name] = store_codebook(*c.code);
+    const SharedLookup lookup = [&](const std::string& name) -> const Array& {
+        return arrays.at(name);
+    };
+    for (const double rate : {1.0, 2.37, 3.0, 5.5, 8.0})
+        for (const auto& [m, n] : {std::pair<Index, Index>{24, 48}, {17, 40}, {1, 32}, {40, 5}}) {
+            s.code.rate = rate;
+            const QuantizedLayer q =
+                quantize_layer(gaussian(m, n, 1), hessian_of(correlated_inputs(4 * n, n, 2)), s,
+                               shared, 7, "w", {});
+            StoredTensor stored = store_tensor("w", q, s.method);
+            stored.spec = Json::parse(stored.spec.dump());
+            EXPECT_EQ(decode_stored(stored, lookup), q.what) << rate << " " << m << "x" << n;
+            EXPECT_DOUBLE_EQ(planned_bits({m, n}, s, false),
+                             8.0 * static_cast<double>(stored.bytes()));
+            stored.spec["segments"][0]["cols"] = n + 1;
+            EXPECT_THROW(decode_stored(stored, lookup), Error);
         }
 }
 
