@@ -60,6 +60,9 @@ struct Kernels {
     /// weights: [quad][64 rows][4]; x: [token][32 quads] of int8; sums: of each token's x_j.
     void (*panel)(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
                   Index stride);
+    /// The bytes of such a panel for a code with whole_steps() (decode/panel_codes.h): tile `tile`,
+    /// columns [activation_group * group, ... + 4 quads).
+    void (*code_panel)(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes);
     /// activation_group weights of a row to bytes, round(v / scale) + 128, scale = max |v| / 127,
     /// which is returned.
     float (*round_weights)(const float* v, std::uint8_t* bytes);

@@ -6,6 +6,7 @@
 #include "decode/grid_kernel_avx2.h"
 #include "decode/kernels.h"
 #include "decode/lut.h"
+#include "decode/panel_codes.h"
 #include "decode/trellis.h"
 
 namespace vq::decode {
@@ -245,6 +246,7 @@ const Kernels kernels_avx2 = {"avx2",
                               e8p_kernel_avx2::rows,
                               grid_kernel_avx2::rows,
                               panel,
+                              code_panel_plain,
                               round_weights,
                               dot_of<Floats>,
                               dot_of<Halves>,

@@ -87,7 +87,8 @@ VQD_API vqd_status vqd_matvec(const vqd_file* file, size_t tensor, vqd_mode mode
                               const vqd_threads* threads);
 /* y (batch, rows) = x (batch, cols) W^T, both row-major. Large batches with VQD_INT8 round weights
  * to 8 bits too, a scale a row and 128 columns (an error of 5e-5 of the weights' variance): results
- * then differ slightly from those of vqd_matvec. */
+ * then differ slightly from those of vqd_matvec. Scalar grids and E8P codes of 2 bits need no
+ * rounding and give the same bits (but for scales a group of columns). */
 VQD_API vqd_status vqd_matmul(const vqd_file* file, size_t tensor, vqd_mode mode, const float* x,
                               size_t batch, float* y, void* scratch, size_t scratch_bytes,
                               const vqd_threads* threads);

@@ -163,5 +163,30 @@ TEST(IntegerProducts, LargeIntegerBatchesAgreeAndErrAsRoundingDoes) {
     }
 }
 
+/// Values of scalar grids and of E8P codes of 2 bits are whole steps: large batches round nothing.
+TEST(IntegerProducts, LargeBatchesOfWholeStepsAreProductsOneByOne) {
+    int cases = 0;
+    for (const PackedCase& c : test::cases()) {
+        const decode::SegmentRecord& s = c.tensor.segments.front().record;
+        if (s.code != CodeKind::grid && (s.code != CodeKind::e8p || s.stages != 1)) continue;
+        if (c.tensor.scale_group != 0) continue;
+        ++cases;
+        constexpr Index batch = 41;
+        const std::vector<float> x = test::activations(batch * c.tensor.cols, 31);
+        const vqd::File file = test::open(c);
+        vqd::Decoder decoder(file);
+        std::vector<float> y(static_cast<std::size_t>(batch * c.tensor.rows));
+        decoder.matmul(0, x.data(), batch, y.data());
+        for (Index b = 0; b < batch; ++b) {
+            const std::vector<float> one(x.begin() + b * c.tensor.cols,
+                                         x.begin() + (b + 1) * c.tensor.cols);
+            const std::vector<float> want = test::product(c, one, VQD_INT8);
+            for (Index i = 0; i < c.tensor.rows; ++i)
+                ASSERT_EQ(y[b * c.tensor.rows + i], want[i]) << c.name << " row " << i;
+        }
+    }
+    EXPECT_EQ(cases, 4 * 3 + 3);
+}
+
 }  // namespace
 }  // namespace vq
