@@ -55,6 +55,11 @@ struct Kernels {
     /// The same for a grid segment, over the groups [begin, end) of activations.
     void (*grid_rows)(const Segment& s, const ByteActivations& x, Index tile, Index begin,
                       Index end, float* y);
+    /// The same for rows [row, row + count) of a table segment with vectors (decode/table.h); where
+    /// these lie along outputs, bands of `dim` rows. x: along inputs [vector][8], padded to whole
+    /// blocks of table_block vectors, which share a scale.
+    void (*table_rows)(const Segment& s, const ByteActivations& x, Index row, Index count,
+                       float* y);
     /// A panel of 64 rows of weights times `tokens` vectors, over up to 128 columns (4 a quad):
     ///     y[token * stride + r] += row_scales[r] x_scales[token] sum_j (w_rj - 128) x_j.
     /// weights: [quad][64 rows][4]; x: [token][32 quads] of int8; sums: of each token's x_j.

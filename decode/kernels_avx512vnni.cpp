@@ -8,6 +8,7 @@
 #include "decode/kernels.h"
 #include "decode/lut_kernel_avx512vnni.h"
 #include "decode/panel_kernel_avx512vnni.h"
+#include "decode/table_kernel_avx512vnni.h"
 #include "decode/trellis_kernel_avx512vnni.h"
 
 namespace vq::decode {
@@ -61,9 +62,9 @@ void code_panel(const Segment& s, Index tile, Index group, Index quads, std::uin
 }  // namespace
 
 const Kernels kernels_avx512vnni = {
-    "avx512vnni",         lut_kernel::tables, lut_kernel::rows,
-    trellis_kernel::rows, e8p_kernel::rows,   grid_kernel::rows,
-    panel_kernel::panel,  code_panel,         panel_kernel::round_weights,
-    dot_of<Floats>,       dot_of<Halves>,     dot_of<BFloats>};
+    "avx512vnni",     lut_kernel::tables,          lut_kernel::rows,   trellis_kernel::rows,
+    e8p_kernel::rows, grid_kernel::rows,           table_kernel::rows, panel_kernel::panel,
+    code_panel,       panel_kernel::round_weights, dot_of<Floats>,     dot_of<Halves>,
+    dot_of<BFloats>};
 
 }  // namespace vq::decode

@@ -41,6 +41,12 @@ const std::vector<PackedCase>& cases() {
         table({17, 1100}, 3, {11}, false);
         table({50, 77, Rotation::none, false, true}, 6, {12}, true);
         table({31, 70, Rotation::in, true, true}, 1, {3}, false);
+        table({35, 520, Rotation::both}, 8, {12}, false);
+        table({66, 300, Rotation::in, true, true}, 4, {9, 5, 7}, false);
+        table({90, 333, Rotation::none, false}, 6, {12, 4}, true);
+        table({80, 259, Rotation::both}, 8, {7}, true);
+        table({34, 160}, 16, {6}, false);                                 // without a kernel
+        table({33, 96, Rotation::none, true, false, 48}, 8, {6}, false);  // without a kernel
         const auto trellis = [&](const Shape& s, const TrellisCode& code) {
             out.push_back(trellis_case(s, code, seed += 50));
         };
