@@ -307,7 +307,7 @@ private:
 
     /// All stages or none.
     void vectors(const SegmentRecord& r, Segment& s) {
-        if (s.dim > table_most_dim) return;
+        if (s.dim < table_least_dim || s.dim > table_most_dim) return;
         for (int m = 0; m < s.stages; ++m) {
             std::unique_ptr<ByteCodebook>& made = file_.byte_codebooks_[r.codebook[m]];
             if (!made)

@@ -13,7 +13,6 @@ ByteCodebook round_codebook(const float* values, Index entries, int dim) {
     out.bytes.assign(static_cast<std::size_t>(entries) * table_most_dim,
                      static_cast<std::uint8_t>(table_offset));
     double error = 0;
-    double size = 0;
     for (Index e = 0; e < entries; ++e)
         for (int k = 0; k < dim; ++k) {
             const float v = values[e * dim + k];
@@ -24,9 +23,12 @@ ByteCodebook round_codebook(const float* values, Index entries, int dim) {
                 static_cast<std::uint8_t>(whole + table_offset);
             const double off = static_cast<double>(v) - static_cast<double>(out.step) * whole;
             error += off * off;
-            size += static_cast<double>(v) * v;
         }
-    out.fits = error <= table_tolerance * size;
+    std::vector<float> sizes(values, values + entries * dim);
+    for (float& v : sizes) v = std::fabs(v);
+    const auto middle = sizes.begin() + static_cast<std::ptrdiff_t>(sizes.size() / 2);
+    std::nth_element(sizes.begin(), middle, sizes.end());
+    out.fits = error <= table_tolerance * *middle * *middle * static_cast<double>(sizes.size());
     return out;
 }
 

@@ -1,9 +1,9 @@
-// Tables of codewords for integer kernels: vectors of up to 8 values, each value a byte,
+// Tables of codewords for integer kernels: vectors of 2 to 8 values, each value a byte,
 //     value = (byte - 128) * step,   step = largest / 127,
 // so that a codeword is one load of 8 bytes. 2^16 codewords of 8 values take half a megabyte, which
 // stays in the L2 cache. Rounding adds about 1e-4 of the codewords' variance; a codebook with an
 // outlier, to which it would add more than table_tolerance, has no such table and is decoded to
-// floats.
+// floats. Single values are, too: those that fit into bytes are grids (decode/grid.h).
 #pragma once
 
 #include <array>
@@ -16,10 +16,12 @@
 namespace vq::decode {
 
 inline constexpr std::int32_t table_offset = 128;
+inline constexpr int table_least_dim = 2;
 inline constexpr int table_most_dim = 8;
 /// Vectors along inputs that share a scale of the activations, in 8 bytes each.
 inline constexpr Index table_block = 16;
-inline constexpr double table_tolerance = 2e-4;
+/// Of the square of the median magnitude, which outliers do not move; 2e-4 of a normal variance.
+inline constexpr double table_tolerance = 4.4e-4;
 
 struct ByteCodebook {
     std::vector<std::uint8_t> bytes;  ///< [entry][8], table_offset beyond the dimension

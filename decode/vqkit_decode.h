@@ -42,7 +42,7 @@ typedef struct vqd_tensor_info {
     const char* name; /* not terminated */
     size_t name_bytes;
     int64_t rows, cols; /* W has the shape (outputs, inputs) */
-    const char* code;   /* "lut", "table", "trellis", "f32", "f16", "bf16" */
+    const char* code;   /* "lut", "table", "trellis", "e8p", "grid", "f32", "f16", "bf16" */
     uint64_t bytes;     /* all that is stored for it but shared codebooks */
     double bits_per_weight;
 } vqd_tensor_info;

@@ -40,6 +40,11 @@ TEST(Table, CodebooksWithOutliersDoNotFit) {
         values[17] = outlier;
         EXPECT_EQ(decode::round_codebook(values.data(), 4096, 8).fits, fits) << outlier;
     }
+    // Few codewords, whose variance is that of the outlier.
+    std::vector<float> few = {-1.5F, -0.5F, 0.5F, 1.5F, -1, 0.3F, 0.9F, 30};
+    EXPECT_FALSE(decode::round_codebook(few.data(), 4, 2).fits);
+    few.back() = 2;
+    EXPECT_TRUE(decode::round_codebook(few.data(), 4, 2).fits);
     const std::vector<float> zeros(64, 0.0F);
     EXPECT_TRUE(decode::round_codebook(zeros.data(), 8, 8).fits);
     for (const std::uint8_t byte : decode::round_codebook(zeros.data(), 8, 8).bytes)
