@@ -109,6 +109,16 @@ void code_panel(const Kernels& kernels, const Tensor& t, const Segment& s, Index
             float_from_half(t.scales[(tile * panel_rows + r) * scales_a_row + column]);
 }
 
+void trellis_panel(const Kernels& kernels, const Segment& s, Index row, Index rows, Index group,
+                   Index count, Panel& panel) {
+    if (rows < panel_rows) {  // the last
+        std::fill_n(panel.row_scales, panel_rows, 0.0F);
+        std::fill_n(panel.quads, group_quads * panel_rows, 0x80808080u);
+    }
+    kernels.trellis_panel(s, row, rows, group, count, reinterpret_cast<std::uint8_t*>(panel.quads),
+                          panel.row_scales);
+}
+
 struct BatchTask {
     const Kernels& kernels;
     const Tensor& t;
@@ -129,7 +139,9 @@ void integer_segment(const BatchTask& task, const Segment& s) {
         Panel panel;
         for (Index col = 0, g = 0; col < s.cols; col += activation_group, ++g) {
             const Index count = std::min(activation_group, s.cols - col);
-            if (whole)
+            if (s.code == CodeKind::trellis && task.kernels.trellis_panel != nullptr)
+                trellis_panel(task.kernels, s, row, rows, g, count, panel);
+            else if (whole)
                 code_panel(task.kernels, task.t, s, i, g, count, panel);
             else
                 decode_panel(task.kernels, task.t, s, row, rows, col, count, panel);

@@ -68,6 +68,10 @@ struct Kernels {
     /// The bytes of such a panel for a code with whole_steps() (decode/panel_codes.h): tile `tile`,
     /// columns [activation_group * group, ... + 4 quads).
     void (*code_panel)(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes);
+    /// Rows [row, row + rows) of a trellis segment, `count` columns of a group, decoded and rounded
+    /// as round_weights() does: bytes of a panel and scales of its rows. Null: there is no such.
+    void (*trellis_panel)(const Segment& s, Index row, Index rows, Index group, Index count,
+                          std::uint8_t* bytes, float* row_scales);
     /// activation_group weights of a row to bytes, round(v / scale) + 128, scale = max |v| / 127,
     /// which is returned.
     float (*round_weights)(const float* v, std::uint8_t* bytes);

@@ -10,6 +10,7 @@
 #include "decode/panel_kernel_avx512vnni.h"
 #include "decode/table_kernel_avx512vnni.h"
 #include "decode/trellis_kernel_avx512vnni.h"
+#include "decode/trellis_panel_avx512vnni.h"
 
 namespace vq::decode {
 
@@ -61,10 +62,19 @@ void code_panel(const Segment& s, Index tile, Index group, Index quads, std::uin
 
 }  // namespace
 
-const Kernels kernels_avx512vnni = {
-    "avx512vnni",     lut_kernel::tables,          lut_kernel::rows,   trellis_kernel::rows,
-    e8p_kernel::rows, grid_kernel::rows,           table_kernel::rows, panel_kernel::panel,
-    code_panel,       panel_kernel::round_weights, dot_of<Floats>,     dot_of<Halves>,
-    dot_of<BFloats>};
+const Kernels kernels_avx512vnni = {"avx512vnni",
+                                    lut_kernel::tables,
+                                    lut_kernel::rows,
+                                    trellis_kernel::rows,
+                                    e8p_kernel::rows,
+                                    grid_kernel::rows,
+                                    table_kernel::rows,
+                                    panel_kernel::panel,
+                                    code_panel,
+                                    trellis_kernel::panel,
+                                    panel_kernel::round_weights,
+                                    dot_of<Floats>,
+                                    dot_of<Halves>,
+                                    dot_of<BFloats>};
 
 }  // namespace vq::decode

@@ -151,7 +151,7 @@ float dot_bf16(const BFloat16* a, const float* b, Index n) {
 }  // namespace
 
 const Kernels kernels_scalar = {
-    "scalar", lut_tables,       lut_rows,      trellis_rows, e8p_rows, grid_rows, table_rows_plain,
-    panel,    code_panel_plain, round_weights, dot,          dot_half, dot_bf16};
+    "scalar", lut_tables,       lut_rows, trellis_rows,  e8p_rows, grid_rows, table_rows_plain,
+    panel,    code_panel_plain, nullptr,  round_weights, dot,      dot_half,  dot_bf16};
 
 }  // namespace vq::decode
