@@ -70,8 +70,9 @@ mkdir -p "$build"
     fail "cannot build: $tree: see $build/build.log"
 }
 
-results=$(mktemp -d "$build/results.XXXXXX")
-trap 'rm -rf "$results"' EXIT
+results=$build/results  # stays, for bench/ggml/table.py
+rm -rf "$results"
+mkdir -p "$results"
 read -ra format_list <<<"$formats"
 ours=(--json)
 for code in $codes; do ours+=(--code "$code"); done

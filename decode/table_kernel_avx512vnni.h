@@ -24,7 +24,7 @@ struct Unpack {
         for (int i = 0; i < 8; ++i) {
             for (int k = 0; k < 8; ++k)
                 from[8 * i + k] = static_cast<std::uint8_t>((i * s.bits / 8 + k) & 63);
-            by[i] = static_cast<std::uint64_t>(i * s.bits % 8 + skip);
+            by[i] = static_cast<std::uint64_t>(i * s.bits % 8) + static_cast<std::uint64_t>(skip);
         }
         bytes = _mm512_load_si512(from);
         shifts = _mm512_load_si512(by);
