@@ -26,5 +26,8 @@ struct ByteBuffers {
 /// x (n) to int8, rounded to nearest with scale max|x| / 127 a group: an error of at most 1/254 of
 /// the group's largest value, evenly spread.
 void quantize_activations(const float* x, Index n, const ByteBuffers& out);
+/// The same for a code table of vectors along inputs: bytes as [vector of `dim`][8], a scale for
+/// table_block vectors, no pairs.
+void quantize_vectors(const float* x, Index vectors, int dim, const ByteBuffers& out);
 
 }  // namespace vq::decode

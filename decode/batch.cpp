@@ -8,6 +8,7 @@
 #include "decode/decode_rows.h"
 #include "decode/layout.h"
 #include "decode/lut.h"
+#include "decode/panel_codes.h"
 #include "decode/product_parts.h"
 
 namespace vq::decode {
@@ -93,6 +94,31 @@ void decode_panel(const Kernels& kernels, const Tensor& t, const Segment& s, Ind
     }
 }
 
+/// The same for a code with whole steps, which are neither decoded nor rounded.
+void code_panel(const Kernels& kernels, const Tensor& t, const Segment& s, Index tile, Index group,
+                Index count, Panel& panel) {
+    kernels.code_panel(s, tile, group, ceil_div(count, 4),
+                       reinterpret_cast<std::uint8_t*>(panel.quads));
+    const float step = panel_step(s);
+    std::fill_n(panel.row_scales, panel_rows, step);
+    if (t.scale_kind != ScaleKind::group) return;
+    const Index scales_a_row = ceil_div(t.padded_cols, t.scale_group);
+    const Index column = (s.col0 + group * activation_group) / t.scale_group;
+    for (Index r = 0; r < panel_rows; ++r)
+        panel.row_scales[r] *=
+            float_from_half(t.scales[(tile * panel_rows + r) * scales_a_row + column]);
+}
+
+void trellis_panel(const Kernels& kernels, const Segment& s, Index row, Index rows, Index group,
+                   Index count, Panel& panel) {
+    if (rows < panel_rows) {  // the last
+        std::fill_n(panel.row_scales, panel_rows, 0.0F);
+        std::fill_n(panel.quads, group_quads * panel_rows, 0x80808080u);
+    }
+    kernels.trellis_panel(s, row, rows, group, count, reinterpret_cast<std::uint8_t*>(panel.quads),
+                          panel.row_scales);
+}
+
 struct BatchTask {
     const Kernels& kernels;
     const Tensor& t;
@@ -106,13 +132,19 @@ void integer_segment(const BatchTask& task, const Segment& s) {
     run(task.threads, task.batch, [&](Index token) {
         quantize_token(b.x + token * task.t.padded_cols + s.col0, s.cols, token, task.batch, b);
     });
+    const bool whole = whole_steps(s) && has_kernel(task.t, s);
     run(task.threads, b.stride / panel_rows, [&](Index i) {
         const Index row = i * panel_rows;
         const Index rows = std::min(panel_rows, task.t.padded_rows - row);
         Panel panel;
         for (Index col = 0, g = 0; col < s.cols; col += activation_group, ++g) {
             const Index count = std::min(activation_group, s.cols - col);
-            decode_panel(task.kernels, task.t, s, row, rows, col, count, panel);
+            if (s.code == CodeKind::trellis && task.kernels.trellis_panel != nullptr)
+                trellis_panel(task.kernels, s, row, rows, g, count, panel);
+            else if (whole)
+                code_panel(task.kernels, task.t, s, i, g, count, panel);
+            else
+                decode_panel(task.kernels, task.t, s, row, rows, col, count, panel);
             const Index at = g * task.batch;
             task.kernels.panel(
                 {reinterpret_cast<const std::uint8_t*>(panel.quads), panel.row_scales},

@@ -9,6 +9,7 @@
 
 #include "decode/e8p.h"
 #include "decode/kernels.h"
+#include "decode/panel_codes.h"
 
 namespace vq::decode::e8p_kernel {
 
@@ -43,13 +44,11 @@ void nibbles(const E8pTables& t, const std::uint8_t* codes, __m512i (&byte)[4]) 
     }
 }
 
-/// Adds the products of 64 codes of a stage with 8 activations.
-template <int Kind>
-void stage(const E8pTables& t, const std::uint8_t* codes, __m512i low, __m512i high,
-           __m512i (&sum)[4]) {
+/// Calls f(part, low, high): nibbles of dimensions 0-3 and 4-7 of 16 rows, to be looked up.
+template <int Kind, class F>
+void rows_of_nibbles(const E8pTables& t, const std::uint8_t* codes, const F& f) {
     __m512i byte[4];
     nibbles<Kind>(t, codes, byte);
-    const __m512i values = _mm512_load_si512(t.values[Kind]);
     for (int half = 0; half < 2; ++half) {
         const __m512i a = half == 0 ? _mm512_unpacklo_epi8(byte[0], byte[1])
                                     : _mm512_unpackhi_epi8(byte[0], byte[1]);
@@ -58,11 +57,20 @@ void stage(const E8pTables& t, const std::uint8_t* codes, __m512i low, __m512i h
         for (int i = 2 * half; i < 2 * half + 2; ++i) {
             const __m512i row =
                 i % 2 == 0 ? _mm512_unpacklo_epi16(a, b) : _mm512_unpackhi_epi16(a, b);
-            sum[i] = _mm512_dpbusd_epi32(sum[i], _mm512_permutexvar_epi8(row, values), low);
-            sum[i] = _mm512_dpbusd_epi32(
-                sum[i], _mm512_permutexvar_epi8(_mm512_srli_epi16(row, 4), values), high);
+            f(i, row, _mm512_srli_epi16(row, 4));
         }
     }
+}
+
+/// Adds the products of 64 codes of a stage with 8 activations.
+template <int Kind>
+void stage(const E8pTables& t, const std::uint8_t* codes, __m512i low, __m512i high,
+           __m512i (&sum)[4]) {
+    const __m512i values = _mm512_load_si512(t.values[Kind]);
+    rows_of_nibbles<Kind>(t, codes, [&](int i, __m512i first, __m512i second) {
+        sum[i] = _mm512_dpbusd_epi32(sum[i], _mm512_permutexvar_epi8(first, values), low);
+        sum[i] = _mm512_dpbusd_epi32(sum[i], _mm512_permutexvar_epi8(second, values), high);
+    });
 }
 
 void add(const __m512i (&sum)[4], float factor, float* y) {
@@ -109,6 +117,19 @@ void rows(const Segment& s, const ByteActivations& x, Index tile, float* y) {
         rows_of<0>(s, x, tile, y);
     else
         rows_of<1>(s, x, tile, y);
+}
+
+/// Of codes of one stage.
+void panel(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes) {
+    const E8pTables& t = e8p_tables();
+    const __m512i values =
+        _mm512_add_epi8(_mm512_load_si512(t.values[0]), _mm512_set1_epi8(e8p_to_panel));
+    const std::uint8_t* codes = e8p_codes(s, tile, group * (activation_group / 8));
+    for (Index v = 0; 2 * v < quads; ++v, codes += e8p_unit(s), bytes += 8 * e8p_tile)
+        rows_of_nibbles<0>(t, codes, [&](int i, __m512i low, __m512i high) {
+            _mm512_storeu_si512(bytes + 64 * i, _mm512_permutexvar_epi8(low, values));
+            _mm512_storeu_si512(bytes + 64 * (4 + i), _mm512_permutexvar_epi8(high, values));
+        });
 }
 
 }  // namespace

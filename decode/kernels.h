@@ -55,11 +55,23 @@ struct Kernels {
     /// The same for a grid segment, over the groups [begin, end) of activations.
     void (*grid_rows)(const Segment& s, const ByteActivations& x, Index tile, Index begin,
                       Index end, float* y);
+    /// The same for rows [row, row + count) of a table segment with vectors (decode/table.h); where
+    /// these lie along outputs, bands of `dim` rows. x: along inputs [vector][8], padded to whole
+    /// blocks of table_block vectors, which share a scale.
+    void (*table_rows)(const Segment& s, const ByteActivations& x, Index row, Index count,
+                       float* y);
     /// A panel of 64 rows of weights times `tokens` vectors, over up to 128 columns (4 a quad):
     ///     y[token * stride + r] += row_scales[r] x_scales[token] sum_j (w_rj - 128) x_j.
     /// weights: [quad][64 rows][4]; x: [token][32 quads] of int8; sums: of each token's x_j.
     void (*panel)(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
                   Index stride);
+    /// The bytes of such a panel for a code with whole_steps() (decode/panel_codes.h): tile `tile`,
+    /// columns [activation_group * group, ... + 4 quads).
+    void (*code_panel)(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes);
+    /// Rows [row, row + rows) of a trellis segment, `count` columns of a group, decoded and rounded
+    /// as round_weights() does: bytes of a panel and scales of its rows. Null: there is no such.
+    void (*trellis_panel)(const Segment& s, Index row, Index rows, Index group, Index count,
+                          std::uint8_t* bytes, float* row_scales);
     /// activation_group weights of a row to bytes, round(v / scale) + 128, scale = max |v| / 127,
     /// which is returned.
     float (*round_weights)(const float* v, std::uint8_t* bytes);

@@ -6,6 +6,8 @@
 #include "decode/grid_kernel_avx2.h"
 #include "decode/kernels.h"
 #include "decode/lut.h"
+#include "decode/panel_codes.h"
+#include "decode/table_kernel_avx2.h"
 #include "decode/trellis.h"
 
 namespace vq::decode {
@@ -244,7 +246,10 @@ const Kernels kernels_avx2 = {"avx2",
                               trellis_rows,
                               e8p_kernel_avx2::rows,
                               grid_kernel_avx2::rows,
+                              table_kernel_avx2::rows,
                               panel,
+                              code_panel_plain,
+                              nullptr,
                               round_weights,
                               dot_of<Floats>,
                               dot_of<Halves>,

@@ -8,7 +8,9 @@
 #include "decode/kernels.h"
 #include "decode/lut_kernel_avx512vnni.h"
 #include "decode/panel_kernel_avx512vnni.h"
+#include "decode/table_kernel_avx512vnni.h"
 #include "decode/trellis_kernel_avx512vnni.h"
+#include "decode/trellis_panel_avx512vnni.h"
 
 namespace vq::decode {
 
@@ -51,11 +53,28 @@ float dot_of(const T* a, const float* b, Index n) {
         _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
 }
 
+void code_panel(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes) {
+    if (s.code == CodeKind::grid)
+        grid_kernel::panel(s, tile, group, quads, bytes);
+    else
+        e8p_kernel::panel(s, tile, group, quads, bytes);
+}
+
 }  // namespace
 
-const Kernels kernels_avx512vnni = {
-    "avx512vnni",     lut_kernel::tables, lut_kernel::rows,    trellis_kernel::rows,
-    e8p_kernel::rows, grid_kernel::rows,  panel_kernel::panel, panel_kernel::round_weights,
-    dot_of<Floats>,   dot_of<Halves>,     dot_of<BFloats>};
+const Kernels kernels_avx512vnni = {"avx512vnni",
+                                    lut_kernel::tables,
+                                    lut_kernel::rows,
+                                    trellis_kernel::rows,
+                                    e8p_kernel::rows,
+                                    grid_kernel::rows,
+                                    table_kernel::rows,
+                                    panel_kernel::panel,
+                                    code_panel,
+                                    trellis_kernel::panel,
+                                    panel_kernel::round_weights,
+                                    dot_of<Floats>,
+                                    dot_of<Halves>,
+                                    dot_of<BFloats>};
 
 }  // namespace vq::decode

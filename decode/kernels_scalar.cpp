@@ -6,6 +6,8 @@
 #include "decode/kernels.h"
 #include "decode/layout.h"
 #include "decode/lut.h"
+#include "decode/panel_codes.h"
+#include "decode/table.h"
 #include "decode/trellis.h"
 
 namespace vq::decode {
@@ -148,8 +150,8 @@ float dot_bf16(const BFloat16* a, const float* b, Index n) {
 
 }  // namespace
 
-const Kernels kernels_scalar = {"scalar", lut_tables, lut_rows, trellis_rows,
-                                e8p_rows, grid_rows,  panel,    round_weights,
-                                dot,      dot_half,   dot_bf16};
+const Kernels kernels_scalar = {
+    "scalar", lut_tables,       lut_rows, trellis_rows,  e8p_rows, grid_rows, table_rows_plain,
+    panel,    code_panel_plain, nullptr,  round_weights, dot,      dot_half,  dot_bf16};
 
 }  // namespace vq::decode

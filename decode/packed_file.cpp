@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "decode/grid.h"
 #include "decode/layout.h"
+#include "decode/table.h"
 
 namespace vq::decode {
 
@@ -292,6 +293,7 @@ private:
         }
         if (r.code != CodeKind::lut) {  // which are read as 8 bytes from any bit on
             if (s.bits > 57) fail("a code has more than 57 bits", where);
+            if (r.code == CodeKind::table) vectors(r, s);
             return;
         }
         for (int m = 0; m < s.stages; ++m)
@@ -301,6 +303,21 @@ private:
             t.scale_kind == ScaleKind::group)
             fail("the tensor does not suit lookup tables", where);
         s.lut = lut(s, {r.codebook, r.codebook + r.stages});
+    }
+
+    /// All stages or none.
+    void vectors(const SegmentRecord& r, Segment& s) {
+        if (s.dim < table_least_dim || s.dim > table_most_dim) return;
+        for (int m = 0; m < s.stages; ++m) {
+            std::unique_ptr<ByteCodebook>& made = file_.byte_codebooks_[r.codebook[m]];
+            if (!made)
+                made = std::make_unique<ByteCodebook>(
+                    round_codebook(s.codebook[m], Index{1} << s.stage_bits[m], s.dim));
+            s.vectors[m] = made.get();
+        }
+        const ByteCodebook** end = s.vectors + s.stages;
+        if (!std::all_of(s.vectors, end, [](const ByteCodebook* c) { return c->fits; }))
+            std::fill(s.vectors, s.vectors + s.stages, nullptr);
     }
 
     void grid(const SegmentRecord& r, Segment& s, const Tensor& t, const std::string& where) {

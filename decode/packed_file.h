@@ -26,6 +26,7 @@ struct LutCodebooks {
 };
 
 struct GridTable;
+struct ByteCodebook;
 
 struct Segment {
     Index col0 = 0;
@@ -35,10 +36,11 @@ struct Segment {
     int dim = 1;
     int stages = 0;
     int stage_bits[most_stages] = {};
-    int bits = 0;                             ///< of one code
-    const float* codebook[most_stages] = {};  ///< [2^stage_bits][dim]
-    const LutCodebooks* lut = nullptr;        ///< code lut
-    const GridTable* grid = nullptr;          ///< code grid
+    int bits = 0;                                   ///< of one code
+    const float* codebook[most_stages] = {};        ///< [2^stage_bits][dim]
+    const LutCodebooks* lut = nullptr;              ///< code lut
+    const GridTable* grid = nullptr;                ///< code grid
+    const ByteCodebook* vectors[most_stages] = {};  ///< code table, where bytes are near enough
     TrellisValue trellis_value = TrellisValue::byte_sum;
     int trellis_bits = 0;
     Index tile_rows = 0;
@@ -106,6 +108,7 @@ private:
     std::vector<Codebook> codebooks_;
     std::map<std::vector<std::uint32_t>, std::unique_ptr<LutCodebooks>> luts_;
     std::map<std::uint32_t, std::unique_ptr<GridTable>> grids_;
+    std::map<std::uint32_t, std::unique_ptr<ByteCodebook>> byte_codebooks_;
 };
 
 }  // namespace vq::decode

@@ -8,6 +8,7 @@
 #include "decode/layout.h"
 #include "decode/lut.h"
 #include "decode/product_parts.h"
+#include "decode/table.h"
 
 namespace vq::decode {
 
@@ -36,18 +37,22 @@ Buffers lay_out(const Tensor& t, Arena& arena) {
     Index table_bytes = 0;
     Index blocks = 0;
     Index cols = 0;
+    Index vector_blocks = 0;  // of tables
     for (const Segment& s : t.segments) {
         if (s.code == CodeKind::lut) {
             table_bytes = std::max(table_bytes, s.groups() * lut_table_bytes(s));
             blocks = std::max(blocks, ceil_div(s.groups(), lut_block));
-        } else if (s.code != CodeKind::table) {
+        } else if (s.code == CodeKind::table && !s.along_outputs) {
+            vector_blocks = std::max(vector_blocks, ceil_div(s.groups(), table_block));
+        } else {
             cols = std::max(cols, s.cols);
         }
     }
     b.tables = {arena.take<std::uint8_t>(table_bytes), arena.take<float>(blocks)};
-    const Index groups = ceil_div(cols, activation_group);
+    const Index groups = std::max(ceil_div(cols, activation_group), vector_blocks);
     b.bytes = {arena.take<std::uint32_t>(ceil_div(cols, 2)),
-               arena.take<std::int8_t>(ceil_div(cols, byte_padding) * byte_padding),
+               arena.take<std::int8_t>(std::max(ceil_div(cols, byte_padding) * byte_padding,
+                                                vector_blocks * table_block * table_most_dim)),
                arena.take<float>(groups), arena.take<std::int32_t>(groups)};
     return b;
 }
@@ -120,6 +125,22 @@ void trellis_segment(const Task& task, const Segment& s) {
     });
 }
 
+void table_segment(const Task& task, const Segment& s) {
+    const ByteBuffers& b = task.b.bytes;
+    if (s.along_outputs)
+        quantize_activations(task.b.x + s.col0, s.cols, b);
+    else
+        quantize_vectors(task.b.x + s.col0, s.groups(), s.dim, b);
+    const ByteActivations x{b.pairs, b.bytes, b.scales, b.sums};
+    const Index height = s.along_outputs ? s.dim : 1;
+    const Index rows = task.t.padded_rows / height;
+    const Index step = ceil_div(rows_a_task, height);
+    run(task.threads, ceil_div(rows, step), [&](Index i) {
+        task.kernels.table_rows(s, x, i * step, std::min(step, rows - i * step),
+                                task.b.y + i * step * height);
+    });
+}
+
 /// Rows decoded to floats, piece by piece. With scales a group of columns these are applied to the
 /// weights, else to the sums.
 void float_segment(const Task& task, const Segment& s) {
@@ -156,7 +177,7 @@ void coded_product(const Task& task, Mode mode, const float* x, float* y) {
             case CodeKind::trellis: trellis_segment(task, s); break;
             case CodeKind::e8p: e8p_segment(task, s); break;
             case CodeKind::grid: grid_segment(task, s); break;
-            case CodeKind::table: break;
+            case CodeKind::table: table_segment(task, s); break;
         }
     }
     if (t.scale_kind != ScaleKind::group)

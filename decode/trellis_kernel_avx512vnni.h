@@ -141,17 +141,23 @@ void rows_of(const Segment& s, const ByteActivations& x, Index tile, float* y) {
     }
 }
 
-void rows(const Segment& s, const ByteActivations& x, Index tile, float* y) {
+/// Calls f with the type of the values.
+template <class F>
+void with_value(const Segment& s, const F& f) {
     if (s.trellis_value == TrellisValue::byte_sum)
-        rows_of<ByteSum>(s, x, tile, y);
+        f.template operator()<ByteSum>();
     else if (s.addend[0] == 0 && s.addend[1] == 0)
-        rows_of<TwoProducts<false, false>>(s, x, tile, y);
+        f.template operator()<TwoProducts<false, false>>();
     else if (s.addend[0] == 0)
-        rows_of<TwoProducts<false, true>>(s, x, tile, y);
+        f.template operator()<TwoProducts<false, true>>();
     else if (s.addend[1] == 0)
-        rows_of<TwoProducts<true, false>>(s, x, tile, y);
+        f.template operator()<TwoProducts<true, false>>();
     else
-        rows_of<TwoProducts<true, true>>(s, x, tile, y);
+        f.template operator()<TwoProducts<true, true>>();
+}
+
+void rows(const Segment& s, const ByteActivations& x, Index tile, float* y) {
+    with_value(s, [&]<class Value>() { rows_of<Value>(s, x, tile, y); });
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ typedef struct vqd_tensor_info {
     const char* name; /* not terminated */
     size_t name_bytes;
     int64_t rows, cols; /* W has the shape (outputs, inputs) */
-    const char* code;   /* "lut", "table", "trellis", "f32", "f16", "bf16" */
+    const char* code;   /* "lut", "table", "trellis", "e8p", "grid", "f32", "f16", "bf16" */
     uint64_t bytes;     /* all that is stored for it but shared codebooks */
     double bits_per_weight;
 } vqd_tensor_info;
@@ -87,7 +87,8 @@ VQD_API vqd_status vqd_matvec(const vqd_file* file, size_t tensor, vqd_mode mode
                               const vqd_threads* threads);
 /* y (batch, rows) = x (batch, cols) W^T, both row-major. Large batches with VQD_INT8 round weights
  * to 8 bits too, a scale a row and 128 columns (an error of 5e-5 of the weights' variance): results
- * then differ slightly from those of vqd_matvec. */
+ * then differ slightly from those of vqd_matvec. Scalar grids and E8P codes of 2 bits need no
+ * rounding and give the same bits (but for scales a group of columns). */
 VQD_API vqd_status vqd_matmul(const vqd_file* file, size_t tensor, vqd_mode mode, const float* x,
                               size_t batch, float* y, void* scratch, size_t scratch_bytes,
                               const vqd_threads* threads);

@@ -1,0 +1,208 @@
+// Products with activations rounded to 8 bits: the same bits everywhere, and no larger errors than
+// rounding makes.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "tests/decode/packed_cases.h"
+#include "vq/hadamard.h"
+
+namespace vq {
+namespace {
+
+using decode::CodeKind;
+using test::PackedCase;
+using test::Reference;
+
+/// There is an integer kernel; elsewhere sums are of floats, in the order of the instruction set.
+bool integer_sums(const PackedCase& c) {
+    const decode::SegmentRecord& s = c.tensor.segments.front().record;
+    if (s.code == CodeKind::table) return s.dim >= 2 && s.dim <= 8 && c.tensor.scale_group == 0;
+    return c.tensor.scale_group % 128 == 0;
+}
+
+TEST(IntegerProducts, AreTheSameOnEveryInstructionSet) {
+    for (const PackedCase& c : test::cases()) {
+        if (!integer_sums(c)) continue;
+        const std::vector<float> x = test::activations(c.tensor.cols, 11);
+        std::vector<float> want;
+        {
+            const test::IsaScope scope("scalar");
+            want = test::product(c, x, VQD_INT8);
+        }
+        for (const std::string& isa : test::isas()) {
+            const test::IsaScope scope(isa);
+            const std::vector<float> y = test::product(c, x, VQD_INT8);
+            for (Index i = 0; i < c.tensor.rows; ++i)
+                ASSERT_EQ(y[i], want[i]) << c.name << " " << isa << " row " << i;
+        }
+    }
+}
+
+/// x' = R P D^-1 x, padded.
+VectorD transformed(const PackedCase& c, const std::vector<float>& x) {
+    const PackedTensor& t = c.tensor;
+    Vector v = Eigen::Map<const Vector>(x.data(), t.cols);
+    if (!t.column_scale.empty())
+        v.array() /= Eigen::Map<const Vector>(t.column_scale.data(), t.cols).array();
+    if (!t.permutation.empty()) {
+        const Vector before = v;
+        for (Index j = 0; j < t.cols; ++j) v(j) = before(t.permutation[j]);
+    }
+    if (t.rotated_in) RandomHadamard(t.cols, t.seed_in).forward(v.data(), 1, t.cols);
+    VectorD out = VectorD::Zero(t.padded_cols);
+    out.head(t.cols) = v.cast<double>();
+    return out;
+}
+
+/// What rounding the values of a grid or of codewords adds at most, squared, over all rows.
+double codebook_error(const PackedCase& c, const VectorD& x) {
+    const CodeKind code = c.tensor.segments.front().record.code;
+    if (code != CodeKind::grid && code != CodeKind::table) return 0;
+    double largest = 0;  // root of the sum of the stages' squares
+    for (const auto& stage : c.codebooks) {
+        double most = 0;
+        for (const float v : stage) most = std::max(most, std::abs(double{v}));
+        largest = std::hypot(largest, most);
+    }
+    double error = 0;
+    const Index groups = static_cast<Index>(c.tensor.scales.size()) / c.tensor.padded_rows;
+    for (Index r = 0; r < c.tensor.rows; ++r)
+        for (Index j = 0; j < x.size(); ++j) {
+            const Index g = c.tensor.scale_group > 0 ? j / c.tensor.scale_group : 0;
+            const Index at = c.tensor.scales.size() == 1 ? 0 : r * groups + g;
+            error += std::pow(largest / 127 * c.tensor.scales[at] * x(j), 2);
+        }
+    return error / 12;
+}
+
+/// What independent uniform rounding errors (variance step^2 / 12) of tables or activations add up
+/// to, squared, over all rows.
+double expected_error(const PackedCase& c, const VectorD& x) {
+    const decode::SegmentRecord& s = c.tensor.segments.front().record;
+    const auto scale = [&](Index r) {
+        return static_cast<double>(c.tensor.scales[c.tensor.scales.size() == 1 ? 0 : r]);
+    };
+    double error = 0;
+    if (s.code != CodeKind::lut) {
+        const bool vectors = s.code == CodeKind::table && s.along_outputs == 0;
+        const Index width = vectors ? 16 * static_cast<Index>(s.dim) : 128;
+        for (Index g = 0; g < x.size(); g += width) {
+            const Index n = std::min(width, x.size() - g);
+            const double step = x.segment(g, n).cwiseAbs().maxCoeff() / 127;
+            error += c.coded.middleCols(g, n).topRows(c.tensor.rows).squaredNorm() * step * step;
+        }
+        return error / 12;
+    }
+    const auto d = static_cast<Index>(s.dim);
+    for (Index b = 0; b < x.size(); b += 16 * d) {
+        double largest = 0;
+        Index lookups = 0;
+        for (Index g = b; g < std::min(b + 16 * d, x.size()); g += d)
+            for (const auto& words : c.codebooks) {
+                const auto entries = static_cast<Index>(words.size()) / d;
+                const VectorD dots =
+                    Eigen::Map<const Matrix>(words.data(), entries, d).cast<double>() *
+                    x.segment(g, d);
+                largest = std::max(largest, dots.cwiseAbs().maxCoeff());
+                ++lookups;
+            }
+        for (Index r = 0; r < c.tensor.rows; ++r)
+            error += static_cast<double>(lookups) * std::pow(largest / 127 * scale(r), 2);
+    }
+    return error / 12;
+}
+
+TEST(IntegerProducts, ErrAsRoundingTo8BitsDoes) {
+    for (const PackedCase& c : test::cases()) {
+        if (c.tensor.rows < 32 || !integer_sums(c)) continue;
+        const std::vector<float> x = test::activations(c.tensor.cols, 13);
+        const std::vector<float> y = test::product(c, x, VQD_INT8);
+        const Reference want = test::reference(c, x);
+        double error = 0;
+        for (Index i = 0; i < c.tensor.rows; ++i) error += std::pow(y[i] - want.y(i), 2);
+        const double expected = expected_error(c, transformed(c, x));
+        // A sum of at least 32 squares, those of one column's activation all alike.
+        const double most = expected + codebook_error(c, transformed(c, x));
+        EXPECT_LE(error, most * (c.tensor.cols < 16 ? 4 : 1.6)) << c.name;
+        if (c.tensor.cols > 16) {
+            EXPECT_GE(error, expected * 0.5) << c.name;
+        }
+    }
+}
+
+TEST(IntegerProducts, AreZeroForZeroActivations) {
+    for (const PackedCase& c : test::cases()) {
+        const std::vector<float> x(static_cast<std::size_t>(c.tensor.cols), 0.0F);
+        for (const float y : test::product(c, x, VQD_INT8)) ASSERT_EQ(y, 0.0F) << c.name;
+    }
+}
+
+/// Large batches round weights to 8 bits as well: the same on all instruction sets, and close.
+TEST(IntegerProducts, LargeIntegerBatchesAgreeAndErrAsRoundingDoes) {
+    for (const PackedCase& c : test::cases()) {
+        constexpr Index batch = 45;
+        const std::vector<float> x = test::activations(batch * c.tensor.cols, 29);
+        std::vector<std::vector<float>> results;
+        for (const std::string& isa : test::isas()) {
+            const test::IsaScope scope(isa);
+            const vqd::File file = test::open(c);
+            vqd::Decoder decoder(file);
+            results.emplace_back(static_cast<std::size_t>(batch * c.tensor.rows));
+            decoder.matmul(0, x.data(), batch, results.back().data());
+        }
+        for (const auto& result : results) ASSERT_EQ(result, results.front()) << c.name;
+        double error = 0;
+        double size = 0;
+        double codebook = 0;
+        for (Index b = 0; b < batch; ++b) {
+            const std::vector<float> one(x.begin() + b * c.tensor.cols,
+                                         x.begin() + (b + 1) * c.tensor.cols);
+            const Reference want = test::reference(c, one);
+            if (c.tensor.segments.front().record.code == CodeKind::grid)
+                codebook += codebook_error(c, transformed(c, one));
+            for (Index i = 0; i < c.tensor.rows; ++i) {
+                error += std::pow(results.front()[b * c.tensor.rows + i] - want.y(i), 2);
+                size += want.y(i) * want.y(i);
+            }
+        }
+        // Steps are 1/127 of the largest of up to 128 values: below 4.5 of their deviations, for
+        // weights and for activations. A single column has a weight and an activation of 127 steps.
+        // A single weight errs by up to half a step of 1/64 of the largest in its grid: 12 times
+        // the variance that steps of 1/127 have.
+        const double grid = (c.tensor.rows * c.tensor.cols == 1 ? 12 : 1) * codebook;
+        EXPECT_LE(error, 2 * std::pow(4.5 / 127, 2) / 12 * size + grid) << c.name;
+        if (c.tensor.cols > 1) {
+            EXPECT_GT(error, 0) << c.name;
+        }
+    }
+}
+
+/// Values of scalar grids and of E8P codes of 2 bits are whole steps: large batches round nothing.
+TEST(IntegerProducts, LargeBatchesOfWholeStepsAreProductsOneByOne) {
+    int cases = 0;
+    for (const PackedCase& c : test::cases()) {
+        const decode::SegmentRecord& s = c.tensor.segments.front().record;
+        if (s.code != CodeKind::grid && (s.code != CodeKind::e8p || s.stages != 1)) continue;
+        if (c.tensor.scale_group != 0) continue;
+        ++cases;
+        constexpr Index batch = 41;
+        const std::vector<float> x = test::activations(batch * c.tensor.cols, 31);
+        const vqd::File file = test::open(c);
+        vqd::Decoder decoder(file);
+        std::vector<float> y(static_cast<std::size_t>(batch * c.tensor.rows));
+        decoder.matmul(0, x.data(), batch, y.data());
+        for (Index b = 0; b < batch; ++b) {
+            const std::vector<float> one(x.begin() + b * c.tensor.cols,
+                                         x.begin() + (b + 1) * c.tensor.cols);
+            const std::vector<float> want = test::product(c, one, VQD_INT8);
+            for (Index i = 0; i < c.tensor.rows; ++i)
+                ASSERT_EQ(y[b * c.tensor.rows + i], want[i]) << c.name << " row " << i;
+        }
+    }
+    EXPECT_EQ(cases, 4 * 3 + 3);
+}
+
+}  // namespace
+}  // namespace vq
