@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "codebooks/blas_check.h"
 #include "model/calibration.h"
-#include "vq/allocate.h"
 #include "vq/quantize_model.h"
 #include "vq/stored_tensor.h"
 
@@ -109,10 +108,9 @@ Answer dry_run(const WeightSource& source, const Options& options, const Setting
         std::size_t i = 0;
         for (const LinearGroup& group : linear_groups(source.config(), l)) {
             for (const std::string& name : group.names) {
-                const Settings own = tensor_settings(settings, static_cast<Role>(i));
                 const TensorShape shape = shapes[static_cast<std::size_t>(l)][i++];
                 const double bits =
-                    planned_bits(shape, own, plan.scope.scope == CodebookScope::tensor) /
+                    planned_bits(shape, settings, plan.scope.scope == CodebookScope::tensor) /
                     weights_of(shape);
                 tensors.push_back({{"name", name},
                                    {"rows", shape.rows},

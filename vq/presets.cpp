@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "codebooks/universal.h"
-#include "vq/allocate.h"
 #include "vq/code_spec.h"
 #include "vq/stored_tensor.h"
 
@@ -25,9 +24,8 @@ double weights_in(const LayerShapes& shapes) {
 double bits_with(const Settings& s, const LayerShapes& shapes, CodebookScope scope) {
     double bits = 0;
     for (const auto& layer : shapes) {
-        for (std::size_t i = 0; i < layer.size(); ++i)
-            bits += planned_bits(layer[i], tensor_settings(s, static_cast<Role>(i % roles)),
-                                 scope == CodebookScope::tensor);
+        for (const TensorShape& t : layer)
+            bits += planned_bits(t, s, scope == CodebookScope::tensor);
         if (scope == CodebookScope::layer) bits += codebook_bits(s);
     }
     // One copy for all; the universal codebook too, so that a store can be read without this

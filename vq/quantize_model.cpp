@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "vq/allocate.h"
 #include "vq/code_spec.h"
 #include "vq/quantize_layer.h"
 #include "vq/stored_tensor.h"
@@ -223,7 +222,6 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
         const double layer_share =
             plan.scope == CodebookScope::layer ? codebook_bits(settings) / layer_weights : share;
         const std::vector<LinearGroup> groups = linear_groups(source.config(), l);
-        int role = 0;
         for (std::size_t g = 0; g < groups.size(); ++g) {
             const LinearGroup& group = groups[g];
             const bool all_there =
@@ -240,7 +238,6 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                     sum = hessians.lookup(group);
             }
             for (const std::string& name : group.names) {
-                const Settings own = tensor_settings(settings, static_cast<Role>(role++));
                 progress.check();
                 const auto start = std::chrono::steady_clock::now();
                 TensorReport t;
@@ -257,7 +254,7 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                     QuantizedLayer layer = quantize_layer(
                         corrected_weights(w, sum, drift, settings.damping, settings.correction,
                                           name),
-                        sum, own, codes, seed_of(seed, group.names.front()), name, progress);
+                        sum, settings, codes, seed_of(seed, group.names.front()), name, progress);
                     if (!drift.empty()) layer.errors = errors_under(w, layer.what, sum);
                     stored = store_tensor(name, layer, settings.method);
                     what = std::move(layer.what);

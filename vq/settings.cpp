@@ -228,12 +228,6 @@ const std::vector<Entry>& entries() {
             "side.rounds", "codes and side terms fitted in turn, at most", 1, 100,
             [](Settings & s) -> auto& { return s.side.rounds; }),
         number(
-            "allocate.spread",
-            "trellis, grid: how far the tensors of a block differ in bits by what they do; 0: all "
-            "the "
-            "same",
-            0, 2, [](Settings & s) -> auto& { return s.spread; }),
-        number(
             "encoder.beam",
             "prefixes kept from stage to stage, and candidates compared in the local metric", 1, 64,
             [](Settings & s) -> auto& { return s.beam; }),

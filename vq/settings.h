@@ -62,7 +62,6 @@ struct Settings {
         0;  ///< share of the prefix's drift that a layer makes good for, see drift.h
     CodeSettings code;
     SideSettings side;  ///< what is kept beside the codes
-    double spread = 0;  ///< of the bits of a block's tensors by role, see allocate.h
     int beam = 16;
     int revisions = 0;   ///< rounds in which every stage is chosen again (additive codes)
     int tail = 64;       ///< weights on each side of a trellis's seam that choose its overlap
