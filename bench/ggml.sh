@@ -88,12 +88,21 @@ measure 1 1 1100
 measure 2 1 1100
 measure 2 512 16
 
+# Some trees put their programs in a folder of their own.
+program() {
+    local file
+    for file in "$build/$1" "$build/bin/$1"; do
+        [[ -x $file ]] && printf '%s\n' "$file" && return
+    done
+    fail "the tree built no $1: see $build/build.log"
+}
 if [[ -n $model ]]; then
+    bench=$(program llama-bench) quantize=$(program llama-quantize)
     q4=$build/$(basename "$model" .gguf).q4_0.gguf
-    [[ $q4 -nt $model ]] || "$build/llama-quantize" --allow-requantize "$model" "$q4" Q4_0 >"$results/log" 2>&1 ||
+    [[ $q4 -nt $model ]] || "$quantize" --allow-requantize "$model" "$q4" Q4_0 >"$results/log" 2>&1 ||
         fail "llama-quantize: $(tail -n 1 "$results/log")"
     for threads in 1 2; do
-        "$build/llama-bench" -m "$q4" -p 0 -n 64 -r 5 -t $threads -o json >"$results/tokens.ggml.$threads.json" \
+        "$bench" -m "$q4" -p 0 -n 64 -r 5 -t $threads -o json >"$results/tokens.ggml.$threads.json" \
             2>"$results/log" || fail "llama-bench: $(tail -n 1 "$results/log")"
     done
 fi

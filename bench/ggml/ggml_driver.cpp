@@ -10,6 +10,7 @@
 #include <ggml-cpu.h>
 #endif
 #include <strings.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -209,8 +210,11 @@ Options parse(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     const Options options = parse(argc, argv);
+    // Some quantizers print: what they say goes to stderr, and only the document to stdout.
+    std::FILE* document = fdopen(dup(STDOUT_FILENO), "w");
+    if (document == nullptr || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) fail("no standard output");
     std::string separator;
-    std::printf("{\"kernels\": [");
+    std::fprintf(document, "{\"kernels\": [");
     for (const std::string& name : options.formats) {
         const ggml_type type = find_format(name);
         if (type == GGML_TYPE_COUNT) {
@@ -220,7 +224,8 @@ int main(int argc, char** argv) {
         const Timing t = measure(type, options);
         const double weights = static_cast<double>(options.side * options.side);
         const double bytes = t.bits / 8 * weights / t.seconds;
-        std::printf(
+        std::fprintf(
+            document,
             "%s\n  {\"code\": \"%s\", \"bits_per_weight\": %.4f, \"rows\": %lld, \"cols\": %lld, "
             "\"batch\": %lld, \"threads\": %d, \"tensors\": %zu, \"gweights_per_s\": %.3f, "
             "\"gbps\": %.3f, \"bandwidth_gbps\": %.3f, \"bandwidth_share\": %.4f, "
@@ -230,8 +235,8 @@ int main(int argc, char** argv) {
             options.threads, t.matrices, weights / t.seconds / 1e9, bytes / 1e9, t.bandwidth / 1e9,
             bytes / t.bandwidth,
             2 * weights * static_cast<double>(options.batch) / t.seconds / 1e9);
-        std::fflush(stdout);
         separator = ",";
     }
-    std::printf("\n]}\n");
+    std::fprintf(document, "\n]}\n");
+    if (std::fclose(document) != 0) fail("the document cannot be written");
 }
