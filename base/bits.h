@@ -55,6 +55,19 @@ inline std::vector<std::uint64_t> unpack_bits(std::span<const std::uint8_t> byte
     return out;
 }
 
+/// Bits [at, at + width) of a code that is held in 64-bit words, width <= 32.
+inline std::uint32_t read_field(const std::uint64_t* words, int at, int width) {
+    std::uint64_t out = words[at / 64] >> (at % 64);
+    if (at % 64 + width > 64) out |= words[at / 64 + 1] << (64 - at % 64);
+    return static_cast<std::uint32_t>(out & ((1ull << width) - 1));
+}
+
+/// Sets bits [at, at + width), which must be zero, to value < 2^width.
+inline void write_field(std::uint64_t* words, int at, int width, std::uint64_t value) {
+    words[at / 64] |= value << (at % 64);
+    if (at % 64 + width > 64) words[at / 64 + 1] |= value >> (64 - at % 64);
+}
+
 /// Packs `count` codes of `width` bits each, any width, held in (width + 63) / 64 words each.
 inline std::vector<std::uint8_t> pack_codes(std::span<const std::uint64_t> words,
                                             std::int64_t count, int width) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/bits.h"
 #include "base/error.h"
 
 namespace vq {
@@ -15,18 +16,6 @@ constexpr float gain = 0.5F;
 std::vector<float> scaled(std::vector<float> values) {
     for (float& v : values) v *= gain;
     return values;
-}
-
-/// The `count` <= 16 bits of a code from bit `at` on.
-int field(const std::uint64_t* code, int at, int count) {
-    std::uint64_t out = code[at / 64] >> (at % 64);
-    if (at % 64 + count > 64) out |= code[at / 64 + 1] << (64 - at % 64);
-    return static_cast<int>(out & ((1U << count) - 1));
-}
-
-void set_field(std::uint64_t* code, int at, int count, std::uint64_t value) {
-    code[at / 64] |= value << (at % 64);
-    if (at % 64 + count > 64) code[at / 64 + 1] |= value >> (64 - at % 64);
 }
 
 }  // namespace
@@ -134,7 +123,7 @@ double BitmodCode::encode_plane(const float* x, const Metric& metric, int choice
 void BitmodCode::pack(int choice, const std::uint8_t* found, std::uint64_t* code) const {
     std::fill_n(code, words(), 0);
     code[0] = static_cast<std::uint64_t>(choice);
-    for (int j = 0; j < dim_; ++j) set_field(code, choice_bits + j * bits_, bits_, found[j]);
+    for (int j = 0; j < dim_; ++j) write_field(code, choice_bits + j * bits_, bits_, found[j]);
 }
 
 void BitmodCode::encode(const float* x, Index n, const float* metric, std::uint64_t* codes,
@@ -165,10 +154,9 @@ void BitmodCode::encode(const float* x, Index n, const float* metric, std::uint6
 void BitmodCode::decode(const std::uint64_t* codes, Index n, float* xhat) const {
     for (Index i = 0; i < n; ++i) {
         const std::uint64_t* code = codes + i * words();
-        const auto& values = values_[static_cast<std::size_t>(field(code, 0, choice_bits))];
+        const auto& values = values_[read_field(code, 0, choice_bits)];
         for (int j = 0; j < dim_; ++j)
-            xhat[i * dim_ + j] =
-                values[static_cast<std::size_t>(field(code, choice_bits + j * bits_, bits_))];
+            xhat[i * dim_ + j] = values[read_field(code, choice_bits + j * bits_, bits_)];
     }
 }
 

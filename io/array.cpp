@@ -53,6 +53,34 @@ Array Array::from_u8(std::vector<std::uint8_t> values) {
     return {ElementType::u8, {n}, std::move(values)};
 }
 
+Array Array::from_integers(ElementType type, const std::vector<std::uint32_t>& values) {
+    VQ_ASSERT(type == ElementType::u16 || type == ElementType::u32);
+    Array array{type, {static_cast<std::int64_t>(values.size())}, {}};
+    const auto width = static_cast<int>(element_bytes(type));
+    for (const std::uint32_t value : values) {
+        VQ_ASSERT(type == ElementType::u32 || value <= 0xFFFF);
+        for (int b = 0; b < width; ++b)
+            array.bytes.push_back(static_cast<std::uint8_t>(value >> (8 * b)));
+    }
+    return array;
+}
+
+std::vector<std::uint32_t> Array::to_u32() const {
+    VQ_ASSERT(type == ElementType::u16 || type == ElementType::u32);
+    const auto n = static_cast<std::size_t>(count());
+    const auto width = static_cast<std::size_t>(element_bytes(type));
+    VQ_ASSERT(bytes.size() == n * width);
+    std::vector<std::uint32_t> out(n, 0);
+    for (std::size_t i = 0; i < n; ++i)
+        for (std::size_t b = 0; b < width; ++b)
+            out[i] |= static_cast<std::uint32_t>(bytes[i * width + b]) << (8 * b);
+    return out;
+}
+
+ElementType index_type(std::int64_t limit) {
+    return limit <= 65536 ? ElementType::u16 : ElementType::u32;
+}
+
 std::vector<float> Array::to_f32() const {
     const auto n = static_cast<std::size_t>(count());
     VQ_ASSERT(bytes.size() == n * static_cast<std::size_t>(element_bytes(type)));

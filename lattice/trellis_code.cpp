@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/bits.h"
 #include "base/error.h"
 #include "lattice/trellis_function.h"
 
@@ -56,9 +57,7 @@ void TrellisCode::finish(const std::uint16_t* states, std::uint64_t* code, float
     for (int r = 0; r < steps_; ++r) {
         const std::uint16_t state = states[steps_ - 1 - r];
         const std::uint64_t own = state & ((1u << bits_) - 1);
-        const int at = r * bits_;
-        code[at / 64] |= own << (at % 64);
-        if (at % 64 + bits_ > 64) code[at / 64 + 1] |= own >> (64 - at % 64);
+        write_field(code, r * bits_, bits_, own);
         xhat[r] = (*values_)[state];
     }
 }

@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/error.h"
 #include "codebooks/bitmod_code.h"
+#include "vq/tensor_fields.h"
 
 namespace vq {
 
@@ -33,20 +34,13 @@ Array grid_codes(const Array& packed, Index groups, int dim, int bits) {
     out.reserve(static_cast<std::size_t>(groups * dim));
     for (Index g = 0; g < groups; ++g) {
         const std::uint64_t* code = codes.data() + g * words;
-        const auto bit = [&](int at) { return code[at / 64] >> (at % 64) & 1; };
-        const std::uint64_t choice = bit(0) | bit(1) << 1;
+        const std::uint64_t choice = read_field(code, 0, BitmodCode::choice_bits);
         for (int j = 0; j < dim; ++j) {
-            std::uint64_t value = 0;
-            for (int b = 0; b < bits; ++b)
-                value |= bit(BitmodCode::choice_bits + j * bits + b) << b;
+            const std::uint64_t value = read_field(code, BitmodCode::choice_bits + j * bits, bits);
             out.push_back(value == special && choice > 0 ? (1U << bits) + choice - 1 : value);
         }
     }
-    Array array;
-    array.type = ElementType::u8;
-    array.bytes = pack_bits(out, bits + 1);
-    array.shape = {static_cast<Index>(array.bytes.size())};
-    return array;
+    return Array::from_u8(pack_bits(out, bits + 1));
 }
 
 }  // namespace
@@ -61,15 +55,14 @@ StoredTensor bitmod_as_grid(const StoredTensor& stored) {
     const auto rows = stored.spec.at("padded_rows").get<Index>();
     std::size_t i = 0;
     for (const Json& entry : stored.spec.at("segments")) {
-        const std::string suffix = i == 0 ? "" : "_" + std::to_string(i);
         const auto cols = entry.at("cols").get<Index>();
         const auto dim = entry.at("dim").get<int>();
         const auto bits = entry.at("bits").get<int>();
         segments.push_back(
             {{"cols", cols}, {"dim", 1}, {"stage_bits", {bits + 1}}, {"codebook", ""}});
-        out.arrays["codes" + suffix] =
-            grid_codes(stored.arrays.at("codes" + suffix), rows * cols / dim, dim, bits);
-        out.arrays["codebooks" + suffix] = grid_codebook(bits);
+        Array& codes = out.arrays.at(segment_array("codes", i));
+        codes = grid_codes(codes, rows * cols / dim, dim, bits);
+        out.arrays[segment_array("codebooks", i)] = grid_codebook(bits);
         ++i;
     }
     out.spec["segments"] = std::move(segments);

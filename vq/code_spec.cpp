@@ -23,21 +23,6 @@ Index integer(const Json& entry, const char* key, Index low, Index high, const S
     return value;
 }
 
-std::vector<int> stage_bits_in(const Json& entry, const SpecFault& fail) {
-    if (!entry.contains("stage_bits") || !entry["stage_bits"].is_array()) fail("no stage_bits");
-    std::vector<int> bits;
-    int sum = 0;
-    for (const Json& b : entry["stage_bits"]) {
-        if (!b.is_number_integer() || b.get<Index>() < 1 || b.get<Index>() > 16)
-            fail("stage_bits is out of range");
-        bits.push_back(b.get<int>());
-        sum += bits.back();
-        if (sum > 64) fail("a code has more than 64 bits");
-    }
-    if (bits.empty()) fail("no stage_bits");
-    return bits;
-}
-
 /// A structured code's constants must be those of this program.
 CodePtr with_constants(CodePtr code, const Json& entry, std::initializer_list<const char*> keys,
                        const SpecFault& fail) {
@@ -56,7 +41,7 @@ CodePtr parse_trellis(const Json& entry, const Parameters& /*parameters*/, const
 }
 
 CodePtr parse_e8p(const Json& entry, const Parameters& /*parameters*/, const SpecFault& fail) {
-    const std::vector<int> bits = stage_bits_in(entry, fail);
+    const std::vector<int> bits = parse_stage_bits(entry, fail);
     const auto& choices = E8pCode::stage_choices();
     if (std::find(choices.begin(), choices.end(), bits) == choices.end())
         fail("E8P has no such stages");
@@ -72,7 +57,7 @@ CodePtr parse_bitmod(const Json& entry, const Parameters& /*parameters*/, const 
 
 CodePtr parse_residual(const Json& entry, const Parameters& parameters, const SpecFault& fail) {
     const auto dim = static_cast<int>(integer(entry, "dim", 1, 64, fail));
-    const std::vector<int> bits = stage_bits_in(entry, fail);
+    const std::vector<int> bits = parse_stage_bits(entry, fail);
     Index words = 0;
     for (const int b : bits) words += Index{1} << b;
     const std::vector<float> values = parameters(words * dim);
@@ -101,6 +86,21 @@ const Family* find_family(const std::string& name) {
 }
 
 }  // namespace
+
+std::vector<int> parse_stage_bits(const Json& entry, const SpecFault& fail) {
+    if (!entry.contains("stage_bits") || !entry["stage_bits"].is_array()) fail("no stage_bits");
+    std::vector<int> bits;
+    int sum = 0;
+    for (const Json& b : entry["stage_bits"]) {
+        if (!b.is_number_integer() || b.get<Index>() < 1 || b.get<Index>() > 16)
+            fail("stage_bits is out of range");
+        bits.push_back(b.get<int>());
+        sum += bits.back();
+        if (sum > 64) fail("a code has more than 64 bits");
+    }
+    if (bits.empty()) fail("no stage_bits");
+    return bits;
+}
 
 bool has_codebooks(const CodeSettings& code) {
     return code.kind == CodeKind::residual || code.kind == CodeKind::grid;

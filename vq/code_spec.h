@@ -43,6 +43,9 @@ double codebook_bits(const Settings& settings);
 /// the rest, parameters(count) gives that many finite parameters. fail(what) throws; any fault in
 /// the description ends there (or in an exception of the JSON library).
 using SpecFault = std::function<void(const std::string& what)>;
+
+/// The key stage_bits of a segment: 1 to 16 bits a stage, at most 64 together.
+std::vector<int> parse_stage_bits(const Json& entry, const SpecFault& fail);
 CodePtr parse_code(const std::string& family, const Json& entry,
                    const std::function<std::vector<float>(Index count)>& parameters,
                    const SpecFault& fail);

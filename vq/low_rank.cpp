@@ -39,8 +39,7 @@ MatrixD leading_directions(const MatrixD& a, Index rank, std::uint64_t seed) {
         v.swap(back);
     }
     // Rotate to singular vectors: of A^T Q = W S Z^T the first columns of W.
-    const Eigen::HouseholderQR<MatrixD> qr(v);
-    const MatrixD q = qr.householderQ() * MatrixD::Identity(v.rows(), v.cols());
+    const MatrixD q = orthonormal_columns(v);
     matmul(a, false, q, false, u);
     MatrixD gram;
     matmul(u, true, u, false, gram);

@@ -1,10 +1,9 @@
 #include "vq/side_terms.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
+#include <utility>
 
-#include "base/error.h"
+#include "vq/tensor_fields.h"
 
 namespace vq {
 
@@ -12,110 +11,54 @@ namespace {
 
 constexpr int zero_code = 128;  // of the unsigned 8-bit factors
 
-template <class T>
-Array array_of(ElementType type, std::vector<Index> shape, const T* values, std::size_t count) {
-    Array a;
-    a.type = type;
-    a.shape = std::move(shape);
-    a.bytes.resize(count * sizeof(T));
-    if (count > 0) std::memcpy(a.bytes.data(), values, a.bytes.size());
+Array factor_array(std::vector<Index> shape, const std::vector<std::int8_t>& codes) {
+    Array a{ElementType::u8, std::move(shape), {}};
+    a.bytes.resize(codes.size());
+    std::transform(codes.begin(), codes.end(), a.bytes.begin(),
+                   [](std::int8_t c) { return static_cast<std::uint8_t>(c + zero_code); });
     return a;
 }
 
-Array factor_array(std::vector<Index> shape, const std::vector<std::int8_t>& codes) {
-    std::vector<std::uint8_t> bytes(codes.size());
-    std::transform(codes.begin(), codes.end(), bytes.begin(),
-                   [](std::int8_t c) { return static_cast<std::uint8_t>(c + zero_code); });
-    return array_of(ElementType::u8, std::move(shape), bytes.data(), bytes.size());
+std::vector<std::int8_t> read_factor(const TensorFields& fields, const std::string& name,
+                                     Index count) {
+    const Array& a = fields.array(name, count);
+    if (a.type != ElementType::u8) fields.fail("the array " + name + " is not of 8-bit integers");
+    std::vector<std::int8_t> codes(a.bytes.size());
+    std::transform(a.bytes.begin(), a.bytes.end(), codes.begin(), [](std::uint8_t b) {
+        return static_cast<std::int8_t>(static_cast<int>(b) - zero_code);
+    });
+    return codes;
 }
 
-bool short_columns(Index cols) {
-    return cols <= 65536;
+std::vector<std::uint32_t> read_integers(const TensorFields& fields, const std::string& name,
+                                         Index count, ElementType type) {
+    const Array& a = fields.array(name, count);
+    if (a.type != type) fields.fail("the array " + name + " has the wrong type");
+    return a.to_u32();
 }
 
-/// Reads the arrays with checks.
-class Reader {
-public:
-    Reader(const std::map<std::string, Array>& arrays, std::string where)
-        : arrays_(arrays), where_(std::move(where)) {}
-
-    [[noreturn]] void fail(const std::string& what) const {
-        throw Error(what, where_, "the store is damaged; run `vq verify`, or quantize again");
-    }
-    Index integer(const Json& from, const char* key, Index most) const {
-        if (!from.is_object() || !from.contains(key) || !from[key].is_number_integer())
-            fail(std::string("no ") + key + " of a side term");
-        const auto value = from[key].get<Index>();
-        if (value < 0 || value > most) fail(std::string(key) + " is out of range");
-        return value;
-    }
-    const Array& array(const std::string& name, Index count) const {
-        const auto found = arrays_.find(name);
-        if (found == arrays_.end()) fail("the array " + name + " is missing");
-        if (found->second.count() != count) fail("the array " + name + " has the wrong length");
-        return found->second;
-    }
-    std::vector<float> floats(const std::string& name, Index count) const {
-        const Array& a = array(name, count);
-        if (!a.is_float()) fail("the array " + name + " is not of a float type");
-        std::vector<float> values = a.to_f32();
-        if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }))
-            fail("a value of the array " + name + " is not finite");
-        return values;
-    }
-    std::vector<std::int8_t> factor(const std::string& name, Index count) const {
-        const Array& a = array(name, count);
-        if (a.type != ElementType::u8) fail("the array " + name + " is not of 8-bit integers");
-        std::vector<std::int8_t> codes(a.bytes.size());
-        std::transform(a.bytes.begin(), a.bytes.end(), codes.begin(), [](std::uint8_t b) {
-            return static_cast<std::int8_t>(static_cast<int>(b) - zero_code);
-        });
-        return codes;
-    }
-    std::vector<std::uint32_t> integers(const std::string& name, Index count,
-                                        ElementType type) const {
-        const Array& a = array(name, count);
-        if (a.type != type) fail("the array " + name + " has the wrong type");
-        std::vector<std::uint32_t> out(static_cast<std::size_t>(count));
-        for (std::size_t i = 0; i < out.size(); ++i)
-            if (type == ElementType::u16) {
-                std::uint16_t x = 0;
-                std::memcpy(&x, &a.bytes[2 * i], 2);
-                out[i] = x;
-            } else {
-                std::memcpy(&out[i], &a.bytes[4 * i], 4);
-            }
-        return out;
-    }
-
-private:
-    const std::map<std::string, Array>& arrays_;
-    std::string where_;
-};
-
-LowRank parse_low_rank(const Reader& read, Index rank, TensorShape shape) {
+LowRank parse_low_rank(const TensorFields& fields, Index rank, TensorShape shape) {
     LowRank out;
     out.rows = shape.rows;
     out.cols = shape.cols;
-    out.left = read.factor("low_rank_left", shape.rows * rank);
-    out.right = read.factor("low_rank_right", rank * shape.cols);
-    out.scale = read.floats("low_rank_scale", rank);
+    out.left = read_factor(fields, "low_rank_left", shape.rows * rank);
+    out.right = read_factor(fields, "low_rank_right", rank * shape.cols);
+    out.scale = fields.floats("low_rank_scale", fields.array("low_rank_scale", rank));
     return out;
 }
 
-SparseWeights parse_sparse(const Reader& read, Index count, TensorShape shape) {
+SparseWeights parse_sparse(const TensorFields& fields, Index count, TensorShape shape) {
     SparseWeights out;
     out.cols = shape.cols;
-    out.begin = read.integers("sparse_rows", shape.rows + 1, ElementType::u32);
+    out.begin = read_integers(fields, "sparse_rows", shape.rows + 1, ElementType::u32);
     if (out.begin.front() != 0 || out.begin.back() != count ||
         !std::is_sorted(out.begin.begin(), out.begin.end()))
-        read.fail("the array sparse_rows does not count the sparse weights");
-    out.column = read.integers("sparse_cols", count,
-                               short_columns(shape.cols) ? ElementType::u16 : ElementType::u32);
+        fields.fail("the array sparse_rows does not count the sparse weights");
+    out.column = read_integers(fields, "sparse_cols", count, index_type(shape.cols));
     if (std::any_of(out.column.begin(), out.column.end(),
                     [&](std::uint32_t c) { return static_cast<Index>(c) >= shape.cols; }))
-        read.fail("a column of a sparse weight is out of range");
-    out.value = read.floats("sparse_values", count);
+        fields.fail("a column of a sparse weight is out of range");
+    out.value = fields.floats("sparse_values", fields.array("sparse_values", count));
     return out;
 }
 
@@ -135,14 +78,8 @@ Json SideTerms::describe(std::map<std::string, Array>& arrays) const {
         arrays["low_rank_scale"] = Array::from_f32({rank}, low_rank.scale.data());
     }
     if (sparse.count() > 0) {
-        arrays["sparse_rows"] = array_of(ElementType::u32, {sparse.rows() + 1}, sparse.begin.data(),
-                                         sparse.begin.size());
-        const std::vector<std::uint16_t> narrow(sparse.column.begin(), sparse.column.end());
-        arrays["sparse_cols"] =
-            short_columns(sparse.cols)
-                ? array_of(ElementType::u16, {sparse.count()}, narrow.data(), narrow.size())
-                : array_of(ElementType::u32, {sparse.count()}, sparse.column.data(),
-                           sparse.column.size());
+        arrays["sparse_rows"] = Array::from_integers(ElementType::u32, sparse.begin);
+        arrays["sparse_cols"] = Array::from_integers(index_type(sparse.cols), sparse.column);
         arrays["sparse_values"] = Array::from_f16({sparse.count()}, sparse.value.data());
     }
     return out;
@@ -150,12 +87,12 @@ Json SideTerms::describe(std::map<std::string, Array>& arrays) const {
 
 SideTerms SideTerms::parse(const Json& description, const std::map<std::string, Array>& arrays,
                            TensorShape shape, const std::string& where) {
-    const Reader read(arrays, where);
+    const TensorFields fields(arrays, where);
     SideTerms out;
-    const Index rank = read.integer(description, "rank", std::min(shape.rows, shape.cols));
-    const Index count = read.integer(description, "sparse", shape.rows * shape.cols);
-    if (rank > 0) out.low_rank = parse_low_rank(read, rank, shape);
-    if (count > 0) out.sparse = parse_sparse(read, count, shape);
+    const Index rank = fields.integer(description, "rank", 0, std::min(shape.rows, shape.cols));
+    const Index count = fields.integer(description, "sparse", 0, shape.rows * shape.cols);
+    if (rank > 0) out.low_rank = parse_low_rank(fields, rank, shape);
+    if (count > 0) out.sparse = parse_sparse(fields, count, shape);
     return out;
 }
 
@@ -178,7 +115,7 @@ double side_bits(TensorShape shape, const SideSettings& settings) {
     double bits = 8.0 * static_cast<double>(rank * (shape.rows + shape.cols + 4));
     if (count > 0)
         bits += 32.0 * static_cast<double>(shape.rows + 1) +
-                (short_columns(shape.cols) ? 32.0 : 48.0) * static_cast<double>(count);
+                8.0 * static_cast<double>(count * (element_bytes(index_type(shape.cols)) + 2));
     return bits;
 }
 

@@ -8,14 +8,11 @@
 #include "base/half.h"
 #include "vq/code_spec.h"
 #include "vq/column_rates.h"
+#include "vq/tensor_fields.h"
 
 namespace vq {
 
 namespace {
-
-std::string suffix(std::size_t segment) {
-    return segment == 0 ? "" : "_" + std::to_string(segment);
-}
 
 const char* scope_name(ScaleLayout::Scope scope) {
     switch (scope) {
@@ -26,50 +23,47 @@ const char* scope_name(ScaleLayout::Scope scope) {
 }
 
 Array packed_array(const Segment& s) {
-    Array a;
-    a.type = ElementType::u8;
-    a.bytes =
-        pack_codes(s.codes, static_cast<Index>(s.codes.size()) / s.code->words(), s.code->bits());
-    a.shape = {static_cast<Index>(a.bytes.size())};
-    return a;
+    return Array::from_u8(
+        pack_codes(s.codes, static_cast<Index>(s.codes.size()) / s.code->words(), s.code->bits()));
 }
 
 /// Reads a stored tensor with checks: every fault becomes one Error that names the tensor.
 class Decoder {
 public:
     Decoder(const StoredTensor& stored, const SharedLookup& shared)
-        : stored_(stored), shared_(shared) {}
+        : stored_(stored), shared_(shared), fields_(stored.arrays, stored.name) {}
 
     Matrix decode() const {
         const Json& spec = stored_.spec;
         const Index rows = stored_.shape.rows;
         const Index cols = stored_.shape.cols;
         if (spec.value("code", "") == "dense") {
-            const std::vector<float> values = floats("dense", array("dense"));
+            const std::vector<float> values = fields_.floats("dense", fields_.array("dense"));
             if (static_cast<Index>(values.size()) != rows * cols)
-                fail("the dense array has the wrong size");
+                fields_.fail("the dense array has the wrong size");
             return Eigen::Map<const Matrix>(values.data(), rows, cols);
         }
         const std::string kind = spec.value("code", "");
-        if (!known_family(kind)) fail("unknown code");
-        const Index padded_rows = integer(spec, "padded_rows", rows, rows + 4096);
-        const Index padded_cols = integer(spec, "padded_cols", cols, cols + 8192);
+        if (!known_family(kind)) fields_.fail("unknown code");
+        const Index padded_rows = fields_.integer(spec, "padded_rows", rows, rows + 4096);
+        const Index padded_cols = fields_.integer(spec, "padded_cols", cols, cols + 8192);
         Index weights = 0;
         if (__builtin_mul_overflow(padded_rows, padded_cols, &weights) || weights > Index{1} << 40)
-            fail("the tensor is too large");
+            fields_.fail("the tensor is too large");
         const std::string along_name = spec.value("along", "");
-        if (along_name != "inputs" && along_name != "outputs") fail("unknown direction of vectors");
+        if (along_name != "inputs" && along_name != "outputs")
+            fields_.fail("unknown direction of vectors");
         const Along along = along_name == "inputs" ? Along::inputs : Along::outputs;
         ScaleLayout layout;
         const std::string scale = spec.value("scale", "");
         if (scale == "row")
             layout.scope = ScaleLayout::Scope::row;
         else if (scale == "group")
-            layout = {ScaleLayout::Scope::group, integer(spec, "scale_group", 1, 65536)};
+            layout = {ScaleLayout::Scope::group, fields_.integer(spec, "scale_group", 1, 65536)};
         else if (scale != "tensor")
-            fail("unknown scale layout");
+            fields_.fail("unknown scale layout");
         if (!spec.contains("segments") || !spec["segments"].is_array() || spec["segments"].empty())
-            fail("no segments");
+            fields_.fail("no segments");
         std::vector<Segment> segments;
         Index at = 0;
         for (const Json& entry : spec["segments"]) {
@@ -77,16 +71,16 @@ public:
                 segment(entry, kind, segments.size(), along, padded_rows, padded_cols, at));
             at += segments.back().cols;
         }
-        if (at != padded_cols) fail("the segments do not cover the columns");
+        if (at != padded_cols) fields_.fail("the segments do not cover the columns");
         std::vector<std::vector<std::uint64_t>> codes;
         codes.reserve(segments.size());
         for (Segment& s : segments) codes.push_back(std::move(s.codes));
         CodedTensor tensor(padded_rows, padded_cols, along, layout, std::move(segments));
         for (std::size_t i = 0; i < codes.size(); ++i)
             tensor.segments()[i].codes = std::move(codes[i]);
-        const std::vector<float> scales = floats("row_scale", array("row_scale"));
+        const std::vector<float> scales = fields_.floats("row_scale", fields_.array("row_scale"));
         if (static_cast<Index>(scales.size()) != tensor.scales().size())
-            fail("the array row_scale has the wrong length");
+            fields_.fail("the array row_scale has the wrong length");
         tensor.set_scales(Eigen::Map<const Matrix>(scales.data(), tensor.scales().rows(),
                                                    tensor.scales().cols()));
         Matrix w = tensor.decode().topLeftCorner(rows, cols);
@@ -94,66 +88,39 @@ public:
         Transform::parse(transform, stored_.arrays, cols, stored_.name).invert(w);
         if (spec.contains("side"))
             SideTerms::parse(spec["side"], stored_.arrays, stored_.shape, stored_.name).add_to(w);
-        if (!w.allFinite()) fail("a decoded weight is not finite");
+        if (!w.allFinite()) fields_.fail("a decoded weight is not finite");
         return w;
     }
 
 private:
-    [[noreturn]] void fail(const std::string& what) const {
-        throw Error(what, stored_.name, "the store is damaged; run `vq verify`, or quantize again");
-    }
-
-    const Array& array(const std::string& name) const {
-        const auto found = stored_.arrays.find(name);
-        if (found == stored_.arrays.end()) fail("the array " + name + " is missing");
-        return found->second;
-    }
-
-    /// Values of a float array, all finite.
-    std::vector<float> floats(const std::string& name, const Array& a) const {
-        if (!a.is_float()) fail("the array " + name + " is not of a float type");
-        std::vector<float> values = a.to_f32();
-        if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }))
-            fail("a value of the array " + name + " is not finite");
-        return values;
-    }
-
-    Index integer(const Json& from, const char* key, Index low, Index high) const {
-        if (!from.contains(key) || !from[key].is_number_integer()) fail(std::string("no ") + key);
-        const auto value = from[key].get<Index>();
-        if (value < low || value > high) fail(std::string(key) + " is out of range");
-        return value;
-    }
-
     Segment segment(const Json& entry, const std::string& kind, std::size_t i, Along along,
                     Index rows, Index cols, Index col0) const {
-        if (!entry.is_object()) fail("a segment is not an object");
+        if (!entry.is_object()) fields_.fail("a segment is not an object");
         Segment s;
         s.col0 = col0;
-        s.cols = integer(entry, "cols", 1, cols - col0);
+        s.cols = fields_.integer(entry, "cols", 1, cols - col0);
         const auto parameters = [&](Index count) {
             const std::string source = entry.value("codebook", "");
-            const Array& words = source.empty() ? array("codebooks" + suffix(i)) : shared_(source);
-            if (words.count() != count) fail("a codebook has the wrong size");
-            return floats("codebooks", words);
+            const Array& words =
+                source.empty() ? fields_.array(segment_array("codebooks", i)) : shared_(source);
+            if (words.count() != count) fields_.fail("a codebook has the wrong size");
+            return fields_.floats("codebooks", words);
         };
-        s.code = parse_code(kind, entry, parameters, [&](const std::string& what) { fail(what); });
+        s.code = parse_code(kind, entry, parameters,
+                            [&](const std::string& what) { fields_.fail(what); });
         const Index d = s.code->dim();
         if ((along == Along::inputs ? s.cols : rows) % d != 0)
-            fail("vectors do not fill the tensor");
+            fields_.fail("vectors do not fill the tensor");
         const Index count = rows * s.cols / d;
-        const Array& codes = array("codes" + suffix(i));
-        if (codes.type != ElementType::u8 ||
-            static_cast<Index>(codes.bytes.size()) != packed_bytes(count, s.code->bits()))
-            fail("the array codes" + suffix(i) + " has the wrong length");
-        s.codes = unpack_codes(codes.bytes, count, s.code->bits());
+        s.codes = fields_.codes(segment_array("codes", i), count, s.code->bits());
         for (std::size_t c = 0; c < s.codes.size(); c += static_cast<std::size_t>(s.code->words()))
-            if (!s.code->valid(&s.codes[c])) fail("a code is out of range");
+            if (!s.code->valid(&s.codes[c])) fields_.fail("a code is out of range");
         return s;
     }
 
     const StoredTensor& stored_;
     const SharedLookup& shared_;
+    TensorFields fields_;
 };
 
 }  // namespace
@@ -189,9 +156,9 @@ StoredTensor store_tensor(const std::string& name, const QuantizedLayer& layer,
         const bool learned = !s.code->parameters().empty();
         if (learned) entry["codebook"] = s.shared;
         segments.push_back(std::move(entry));
-        out.arrays["codes" + suffix(i)] = packed_array(s);
+        out.arrays[segment_array("codes", i)] = packed_array(s);
         if (learned && s.shared.empty())
-            out.arrays["codebooks" + suffix(i)] = store_codebook(*s.code);
+            out.arrays[segment_array("codebooks", i)] = store_codebook(*s.code);
     }
     out.spec["segments"] = std::move(segments);
     out.spec["transform"] = layer.transform.describe(out.arrays);

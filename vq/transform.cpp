@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "vq/hadamard.h"
+#include "vq/tensor_fields.h"
 
 namespace vq {
 
@@ -106,19 +107,11 @@ Json Transform::describe(std::map<std::string, Array>& arrays) const {
                 spec.push_back({{"op", "column_scale"}});
                 arrays["col_scale"] = Array::from_f16({step.scale.size()}, step.scale.data());
                 break;
-            case Kind::permutation: {
+            case Kind::permutation:
                 spec.push_back({{"op", "permutation"}});
-                Array perm;
-                const auto n = static_cast<Index>(step.order.size());
-                perm.shape = {n};
-                perm.type = n <= 65536 ? ElementType::u16 : ElementType::u32;
-                const auto width = static_cast<std::size_t>(element_bytes(perm.type));
-                for (const std::uint32_t c : step.order)
-                    for (std::size_t b = 0; b < width; ++b)
-                        perm.bytes.push_back(static_cast<std::uint8_t>(c >> (8 * b)));
-                arrays["perm"] = std::move(perm);
+                arrays["perm"] = Array::from_integers(
+                    index_type(static_cast<Index>(step.order.size())), step.order);
                 break;
-            }
             case Kind::hadamard_in:
                 spec.push_back({{"op", "hadamard"}, {"side", "in"}, {"seed", step.seed}});
                 break;
@@ -132,53 +125,39 @@ Json Transform::describe(std::map<std::string, Array>& arrays) const {
 
 Transform Transform::parse(const Json& spec, const std::map<std::string, Array>& arrays, Index cols,
                            const std::string& where) {
-    const auto fail = [&](const std::string& what) -> Error {
-        return {what, where, "the store is damaged; run `vq verify`, or quantize again"};
-    };
-    const auto array = [&](const char* name) -> const Array& {
-        const auto found = arrays.find(name);
-        if (found == arrays.end() || found->second.count() != cols)
-            throw fail(std::string("the array ") + name + " is missing or has the wrong length");
-        return found->second;
-    };
-    if (!spec.is_array()) throw fail("the transform is not a list of steps");
+    const TensorFields fields(arrays, where);
+    if (!spec.is_array()) fields.fail("the transform is not a list of steps");
     std::vector<TransformStep> steps;
     for (const Json& entry : spec) {
         const std::string op = entry.is_object() ? entry.value("op", "") : "";
         TransformStep step{};
         if (op == "column_scale") {
             step.kind = Kind::column_scale;
-            const Array& scale = array("col_scale");
-            if (!scale.is_float()) throw fail("the array col_scale is not of a float type");
-            const std::vector<float> d = scale.to_f32();
+            const std::vector<float> d =
+                fields.floats("col_scale", fields.array("col_scale", cols));
             step.scale = Eigen::Map<const Vector>(d.data(), cols);
-            if (!step.scale.allFinite() || !(step.scale.array() > 0).all())
-                throw fail("a column scale is not positive");
+            if (!(step.scale.array() > 0).all()) fields.fail("a column scale is not positive");
         } else if (op == "permutation") {
             step.kind = Kind::permutation;
-            const Array& perm = array("perm");
-            const auto width = static_cast<std::size_t>(element_bytes(perm.type));
+            const Array& perm = fields.array("perm", cols);
             if (perm.type != ElementType::u16 && perm.type != ElementType::u32)
-                throw fail("the permutation is not of type u16 or u32");
+                fields.fail("the permutation is not of type u16 or u32");
             std::vector<bool> seen(static_cast<std::size_t>(cols), false);
-            for (Index c = 0; c < cols; ++c) {
-                std::uint32_t value = 0;
-                for (std::size_t b = 0; b < width; ++b)
-                    value |= static_cast<std::uint32_t>(perm.bytes[c * width + b]) << (8 * b);
+            step.order = perm.to_u32();
+            for (const std::uint32_t value : step.order) {
                 if (value >= static_cast<std::uint32_t>(cols) || seen[value])
-                    throw fail("perm is not a permutation of the columns");
+                    fields.fail("perm is not a permutation of the columns");
                 seen[value] = true;
-                step.order.push_back(value);
             }
         } else if (op == "hadamard") {
             const std::string side = entry.value("side", "");
-            if (side != "in" && side != "out") throw fail("a Hadamard step has no side");
+            if (side != "in" && side != "out") fields.fail("a Hadamard step has no side");
             if (!entry.contains("seed") || !entry["seed"].is_number_integer())
-                throw fail("a Hadamard step has no seed");
+                fields.fail("a Hadamard step has no seed");
             step.kind = side == "in" ? Kind::hadamard_in : Kind::hadamard_out;
             step.seed = entry["seed"].get<std::uint64_t>();
         } else {
-            throw fail("unknown transform step \"" + op + "\"");
+            fields.fail("unknown transform step \"" + op + "\"");
         }
         steps.push_back(std::move(step));
     }

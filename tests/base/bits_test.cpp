@@ -68,5 +68,20 @@ TEST(Bits, ShortStreamIsRefused) {
     EXPECT_THROW(unpack_bits(bytes, 9, 3), InternalError);
 }
 
+TEST(Bits, FieldsOfACodeComeBackFromAnyPlace) {
+    for (const int width : {1, 2, 3, 4, 13, 32}) {
+        const int count = 200 / width;
+        const auto values = random_values(count, width, static_cast<std::uint64_t>(width));
+        std::vector<std::uint64_t> words(4, 0);
+        for (int i = 0; i < count; ++i) write_field(words.data(), i * width, width, values[i]);
+        for (int i = 0; i < count; ++i)
+            EXPECT_EQ(read_field(words.data(), i * width, width), values[i]) << width << " " << i;
+        // The layout is that of pack_bits().
+        auto bytes = pack_bits(values, width);
+        bytes.resize(words.size() * 8, 0);
+        EXPECT_EQ(unpack_bits(bytes, 4, 64), words);
+    }
+}
+
 }  // namespace
 }  // namespace vq

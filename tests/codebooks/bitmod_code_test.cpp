@@ -171,8 +171,8 @@ TEST(BitmodCode, ReconstructionIsMonotoneInTheWeight) {
         Matrix metric = Matrix::Identity(64, 64);
         metric(9, 9) = 1e-9F;  // no say in the choice
         float last = -std::numeric_limits<float>::infinity();
-        for (float v = -6; v < 6; v += 0.01F) {
-            x(0, 9) = v;
+        for (int step = -600; step < 600; ++step) {
+            x(0, 9) = 0.01F * static_cast<float>(step);
             const float value = encode(code, x, metric.data()).xhat(0, 9);
             EXPECT_GE(value, last);
             last = value;

@@ -4,19 +4,17 @@
 
 #include "base/error.h"
 #include "layer_fixture.h"
+#include "stored_fixture.h"
 #include "vq/presets.h"
-#include "vq/stored_tensor.h"
 
 namespace vq {
 namespace {
 
 using test::correlated_inputs;
+using test::damage_check;
 using test::gaussian;
 using test::hessian_of;
-
-const SharedLookup no_shared = [](const std::string& name) -> const Array& {
-    throw Error("no such codebook", name, "none");
-};
+using test::no_shared;
 
 StoredTensor quantized(int bits, Index m, Index n) {
     Settings s = preset_settings("bitmod");
@@ -59,17 +57,7 @@ TEST(BitmodGrid, GroupsAlongOutputsAreRefusedByName) {
 // What an attacker may write into a description, and what a disk may do to the codes.
 TEST(BitmodGrid, DamagedDescriptionsAreRefusedByName) {
     const StoredTensor good = quantized(3, 24, 128);
-    ASSERT_NO_THROW(decode_stored(good, no_shared));
-    const auto expect_error = [&](const auto& damage) {
-        StoredTensor bad = good;
-        damage(bad);
-        try {
-            decode_stored(bad, no_shared);
-            ADD_FAILURE() << bad.spec.dump();
-        } catch (const Error& e) {
-            EXPECT_NE(std::string(e.what()).find("layer.w"), std::string::npos) << e.what();
-        }
-    };
+    const auto expect_error = damage_check(good);
     for (const char* key : {"dim", "bits", "magnitudes", "specials", "cols"}) {
         expect_error([&](StoredTensor& t) { t.spec["segments"][0].erase(key); });
         for (const Json& value : {Json(-1), Json(0), Json(5), Json(1 << 20), Json(3.5), Json("x"),

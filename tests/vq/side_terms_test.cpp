@@ -7,17 +7,19 @@
 
 #include "base/error.h"
 #include "layer_fixture.h"
+#include "stored_fixture.h"
 #include "vq/presets.h"
 #include "vq/quantize_layer.h"
-#include "vq/stored_tensor.h"
 
 namespace vq {
 namespace {
 
 using test::correlated_inputs;
+using test::damage_check;
 using test::exact_proxy;
 using test::gaussian;
 using test::hessian_of;
+using test::no_shared;
 using test::Threads;
 
 MatrixD hessian(Index n) {
@@ -117,10 +119,6 @@ std::vector<Settings> variants() {
             with_side("gptq", 0.03, 2), with_side("best", 0.01, 2)};
 }
 
-const SharedLookup no_shared = [](const std::string& name) -> const Array& {
-    throw Error("no such codebook", name, "none");
-};
-
 TEST(SideTerms, BelongToTheReconstructionAndToTheBits) {
     for (const Settings& s : variants())
         for (const auto& [m, n] : {std::pair<Index, Index>{24, 48}, {17, 40}, {1, 5}}) {
@@ -172,26 +170,12 @@ TEST(SideTerms, EveryDamageIsAnErrorThatNamesTheTensor) {
                      quantize_layer(gaussian(24, 48, 1), hessian_of(correlated_inputs(200, 48, 2)),
                                     s, {}, 7, "w", {}),
                      s.method);
-    ASSERT_NO_THROW(decode_stored(good, no_shared));
-    const auto expect_error = [&](const auto& damage) {
-        StoredTensor bad = good;
-        damage(bad);
-        try {
-            decode_stored(bad, no_shared);
-            ADD_FAILURE() << bad.spec.dump();
-        } catch (const Error& e) {
-            EXPECT_NE(std::string(e.what()).find("layer.w"), std::string::npos) << e.what();
-        }
-    };
+    const auto expect_error = damage_check(good);
     for (const char* name : {"low_rank_left", "low_rank_right", "low_rank_scale", "sparse_rows",
                              "sparse_cols", "sparse_values"}) {
         ASSERT_EQ(good.arrays.count(name), 1U) << name;
         expect_error([&](StoredTensor& t) { t.arrays.erase(name); });
-        expect_error([&](StoredTensor& t) {
-            Array& a = t.arrays[name];
-            a.shape = {a.count() / 2};
-            a.bytes.resize(static_cast<std::size_t>(a.shape[0] * element_bytes(a.type)));
-        });
+        expect_error(test::halved(name));
         expect_error([&](StoredTensor& t) {  // right length, wrong type
             Array& a = t.arrays[name];
             a.type = ElementType::u64;
