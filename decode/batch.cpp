@@ -4,12 +4,12 @@
 #include <cmath>
 #include <cstring>
 
-#include "decode/activation.h"
 #include "decode/decode_rows.h"
 #include "decode/layout.h"
 #include "decode/lut.h"
 #include "decode/panel_codes.h"
 #include "decode/product_parts.h"
+#include "decode/rotation.h"
 
 namespace vq::decode {
 
@@ -196,7 +196,7 @@ void multiply_batch(const Kernels& kernels, const Tensor& t, Mode mode, const fl
     const Buffers& b = task.b;
     const Index widest = std::max(t.rows, t.cols);
     run(threads, batch, [&](Index token) {
-        transform_inputs(t, x + token * t.cols, b.x + token * t.padded_cols,
+        transform_inputs(kernels, t, x + token * t.cols, b.x + token * t.padded_cols,
                          b.other + token * widest);
         std::fill_n(b.y + token * b.stride, b.stride, 0.0F);
     });
@@ -210,8 +210,7 @@ void multiply_batch(const Kernels& kernels, const Tensor& t, Mode mode, const fl
         float* sums = b.y + token * b.stride;
         if (t.scale_kind != ScaleKind::group)
             for (Index r = 0; r < t.rows; ++r) sums[r] *= t.scale(r);
-        transform_outputs(t, sums, b.other + token * widest);
-        std::copy_n(sums, t.rows, y + token * t.rows);
+        transform_outputs(kernels, t, sums, y + token * t.rows, b.other + token * widest);
     });
 }
 

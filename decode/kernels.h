@@ -22,6 +22,14 @@ struct ByteActivations {
     const std::int32_t* sums;  ///< size (groups): sum of q
 };
 
+/// Where ByteActivations are written, with the same layout.
+struct ByteBuffers {
+    std::uint32_t* pairs;
+    std::int8_t* bytes;
+    float* scales;
+    std::int32_t* sums;
+};
+
 /// Tables of a lookup-table code for one activation vector.
 struct LutTables {
     std::uint8_t* bytes;  ///< [group][stage][2^stage_bits]: dot product / scale + 128, rounded
@@ -42,6 +50,12 @@ struct PanelInputs {
 
 struct Kernels {
     const char* name;
+    /// hadamard_block() of base/hadamard.h, which it equals bit for bit.
+    void (*hadamard)(float* x, Index n, bool transpose, float* scratch);
+    /// out[i] = x[i], or -x[i] where bit i of `signs` is set; size (n). `out` may be `x`.
+    void (*flip_signs)(const std::uint64_t* signs, const float* x, Index n, float* out);
+    /// quantize_activations() (decode/activation.h).
+    void (*quantize)(const float* x, Index n, const ByteBuffers& out);
     /// Tables of block `block` of a lut segment; x: the segment's activations, size (cols).
     void (*lut_tables)(const Segment& s, const float* x, Index block, const LutTables& tables);
     /// y[r] += sum of the tables at the codes, for `count` tiles from `tile` on; y: size (64
@@ -84,6 +98,10 @@ struct Kernels {
 extern const Kernels kernels_scalar;
 extern const Kernels kernels_avx2;
 extern const Kernels kernels_avx512vnni;
+
+/// [j][i]: entry (i, j) of the Hadamard matrix of order p in {12, 20, 28, 36}, or of its transpose,
+/// as 1 or -1.
+const float* hadamard_signs(int p, bool transpose);
 
 /// The best table of the processor, or the one that VQ_ISA asks for (avx512 means VBMI and VNNI
 /// here; a processor without them gets avx2). Throws Error as active_isa().

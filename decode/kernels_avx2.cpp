@@ -2,8 +2,12 @@
 // are built with vectors. The trellis runs 8 rows and two columns a register.
 #include <immintrin.h>
 
+#include <type_traits>
+
+#include "decode/activation.h"
 #include "decode/e8p_kernel_avx2.h"
 #include "decode/grid_kernel_avx2.h"
+#include "decode/hadamard_kernel.h"
 #include "decode/kernels.h"
 #include "decode/lut.h"
 #include "decode/panel_codes.h"
@@ -200,6 +204,43 @@ float round_weights(const float* v, std::uint8_t* bytes) {
     return most / 127.0F;
 }
 
+/// For hadamard_kernel.h.
+struct Lanes {
+    static constexpr Index width = 8;
+    __m256 v;
+
+    static Lanes set(float x) { return {_mm256_set1_ps(x)}; }
+    static Lanes load(const float* p) { return {_mm256_loadu_ps(p)}; }
+    static void store(float* p, Lanes a) { _mm256_storeu_ps(p, a.v); }
+    static Lanes add(Lanes a, Lanes b) { return {_mm256_add_ps(a.v, b.v)}; }
+    static Lanes subtract(Lanes a, Lanes b) { return {_mm256_sub_ps(a.v, b.v)}; }
+    static Lanes multiply(Lanes a, Lanes b) { return {_mm256_mul_ps(a.v, b.v)}; }
+    static Lanes fmadd(Lanes a, Lanes b, Lanes c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+    /// With its partner each lane becomes the sum, or the difference in the higher of the two.
+    static Lanes butterflies(Lanes a) {
+        const auto step = [](__m256 x, __m256 other, auto higher) {
+            return _mm256_blend_ps(_mm256_add_ps(x, other), _mm256_sub_ps(other, x),
+                                   decltype(higher)::value);
+        };
+        a.v = step(a.v, _mm256_permute_ps(a.v, 0xB1), std::integral_constant<int, 0xAA>());
+        a.v = step(a.v, _mm256_permute_ps(a.v, 0x4E), std::integral_constant<int, 0xCC>());
+        a.v = step(a.v, _mm256_permute2f128_ps(a.v, a.v, 1), std::integral_constant<int, 0xF0>());
+        return a;
+    }
+};
+
+void flip_signs(const std::uint64_t* signs, const float* x, Index n, float* out) {
+    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    Index i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m256i byte = _mm256_set1_epi32(static_cast<int>(signs[i / 64] >> i % 64 & 0xFFu));
+        const __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(byte, bit), bit);
+        const __m256 minus = _mm256_castsi256_ps(_mm256_slli_epi32(set, 31));
+        _mm256_storeu_ps(out + i, _mm256_xor_ps(_mm256_loadu_ps(x + i), minus));
+    }
+    for (; i < n; ++i) out[i] = (signs[i / 64] >> i % 64 & 1u) != 0 ? -x[i] : x[i];
+}
+
 struct Floats {
     static __m256 load(const float* p) { return _mm256_loadu_ps(p); }
     static float one(float x) { return x; }
@@ -241,6 +282,9 @@ float dot_of(const T* a, const float* b, Index n) {
 }  // namespace
 
 const Kernels kernels_avx2 = {"avx2",
+                              hadamard_kernel::block<Lanes>,
+                              flip_signs,
+                              quantize_activations,
                               lut_tables,
                               lut_rows,
                               trellis_rows,

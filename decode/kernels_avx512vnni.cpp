@@ -3,6 +3,7 @@
 // code made for this instruction set is picked by the linker for another.
 #include <immintrin.h>
 
+#include "decode/activation_kernel_avx512vnni.h"
 #include "decode/e8p_kernel_avx512vnni.h"
 #include "decode/grid_kernel_avx512vnni.h"
 #include "decode/kernels.h"
@@ -63,6 +64,9 @@ void code_panel(const Segment& s, Index tile, Index group, Index quads, std::uin
 }  // namespace
 
 const Kernels kernels_avx512vnni = {"avx512vnni",
+                                    hadamard_kernel::block<activation_kernel::Lanes>,
+                                    activation_kernel::flip_signs,
+                                    activation_kernel::quantize,
                                     lut_kernel::tables,
                                     lut_kernel::rows,
                                     trellis_kernel::rows,

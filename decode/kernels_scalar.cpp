@@ -1,6 +1,8 @@
 // The reference: what every other table must compute, written to be read.
 #include <cmath>
 
+#include "base/hadamard.h"
+#include "decode/activation.h"
 #include "decode/e8p.h"
 #include "decode/grid.h"
 #include "decode/kernels.h"
@@ -130,6 +132,10 @@ float round_weights(const float* v, std::uint8_t* bytes) {
     return most / 127.0F;
 }
 
+void flip_signs(const std::uint64_t* signs, const float* x, Index n, float* out) {
+    for (Index i = 0; i < n; ++i) out[i] = (signs[i / 64] >> i % 64 & 1u) != 0 ? -x[i] : x[i];
+}
+
 float dot(const float* a, const float* b, Index n) {
     float sum = 0;
     for (Index i = 0; i < n; ++i) sum += a[i] * b[i];
@@ -150,8 +156,10 @@ float dot_bf16(const BFloat16* a, const float* b, Index n) {
 
 }  // namespace
 
-const Kernels kernels_scalar = {
-    "scalar", lut_tables,       lut_rows, trellis_rows,  e8p_rows, grid_rows, table_rows_plain,
-    panel,    code_panel_plain, nullptr,  round_weights, dot,      dot_half,  dot_bf16};
+const Kernels kernels_scalar = {"scalar",   hadamard_block,   flip_signs,   quantize_activations,
+                                lut_tables, lut_rows,         trellis_rows, e8p_rows,
+                                grid_rows,  table_rows_plain, panel,        code_panel_plain,
+                                nullptr,    round_weights,    dot,          dot_half,
+                                dot_bf16};
 
 }  // namespace vq::decode

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "decode/grid.h"
 #include "decode/layout.h"
+#include "decode/rotation.h"
 #include "decode/table.h"
 
 namespace vq::decode {
@@ -160,6 +161,8 @@ private:
         }
         if (at != t.padded_cols) fail("the segments do not cover the columns", where);
         t.segments = {file_.segments_.data() + first, r.segments};
+        if (t.rotated_in) t.signs_in = signs(r.seed_in, t.cols);
+        if (t.rotated_out) t.signs_out = signs(r.seed_out, t.rows);
         file_.tensors_.push_back(t);
     }
 
@@ -217,12 +220,17 @@ private:
         fail("unknown kind of scale", where);
     }
 
+    /// Drawn once for all tensors that share them, of sizes for which there are codes in the file.
+    const std::uint64_t* signs(std::uint64_t seed, Index n) {
+        std::vector<std::uint64_t>& bits = file_.signs_[{seed, n}];
+        if (bits.empty()) bits = sign_bits(seed, n);
+        return bits.data();
+    }
+
     void transform(const TensorRecord& r, Tensor& t, const std::string& where) const {
         if ((r.rotations & ~(rotate_in | rotate_out)) != 0) fail("unknown rotation", where);
         t.rotated_in = (r.rotations & rotate_in) != 0;
         t.rotated_out = (r.rotations & rotate_out) != 0;
-        t.seed_in = r.seed_in;
-        t.seed_out = r.seed_out;
         if (r.column_scale.bytes != 0) {
             t.column_scale = halves(r.column_scale, t.cols, where);
             if (!std::all_of(t.column_scale, t.column_scale + t.cols,

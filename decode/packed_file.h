@@ -1,5 +1,6 @@
 // PackedFile: a packed file in memory, checked from end to end when it is opened, so that kernels
-// need no checks. Nothing is copied but codebooks, in the forms that kernels read.
+// need no checks. Nothing is copied but codebooks, in the forms that kernels read, and the signs of
+// rotations are drawn.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/half.h"
@@ -69,8 +71,8 @@ struct Tensor {
     const std::uint32_t* permutation = nullptr;
     bool rotated_in = false;
     bool rotated_out = false;
-    std::uint64_t seed_in = 0;
-    std::uint64_t seed_out = 0;
+    const std::uint64_t* signs_in = nullptr;  ///< of the rotations, a bit a value (rotation.h)
+    const std::uint64_t* signs_out = nullptr;
     std::span<const Segment> segments;
     std::uint64_t bytes = 0;  ///< of all its sections
 
@@ -106,6 +108,8 @@ private:
     std::vector<Tensor> tensors_;
     std::vector<Segment> segments_;
     std::vector<Codebook> codebooks_;
+    /// By seed and length.
+    std::map<std::pair<std::uint64_t, Index>, std::vector<std::uint64_t>> signs_;
     std::map<std::vector<std::uint32_t>, std::unique_ptr<LutCodebooks>> luts_;
     std::map<std::uint32_t, std::unique_ptr<GridTable>> grids_;
     std::map<std::uint32_t, std::unique_ptr<ByteCodebook>> byte_codebooks_;

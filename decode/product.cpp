@@ -8,6 +8,7 @@
 #include "decode/layout.h"
 #include "decode/lut.h"
 #include "decode/product_parts.h"
+#include "decode/rotation.h"
 #include "decode/table.h"
 
 namespace vq::decode {
@@ -78,7 +79,7 @@ void lut_segment(const Task& task, const Segment& s) {
 
 ByteActivations bytes_of(const Task& task, const Segment& s) {
     const ByteBuffers& b = task.b.bytes;
-    quantize_activations(task.b.x + s.col0, s.cols, b);
+    task.kernels.quantize(task.b.x + s.col0, s.cols, b);
     return {b.pairs, b.bytes, b.scales, b.sums};
 }
 
@@ -128,7 +129,7 @@ void trellis_segment(const Task& task, const Segment& s) {
 void table_segment(const Task& task, const Segment& s) {
     const ByteBuffers& b = task.b.bytes;
     if (s.along_outputs)
-        quantize_activations(task.b.x + s.col0, s.cols, b);
+        task.kernels.quantize(task.b.x + s.col0, s.cols, b);
     else
         quantize_vectors(task.b.x + s.col0, s.groups(), s.dim, b);
     const ByteActivations x{b.pairs, b.bytes, b.scales, b.sums};
@@ -165,7 +166,7 @@ void float_segment(const Task& task, const Segment& s) {
 
 void coded_product(const Task& task, Mode mode, const float* x, float* y) {
     const Tensor& t = task.t;
-    transform_inputs(t, x, task.b.x, task.b.other);
+    transform_inputs(task.kernels, t, x, task.b.x, task.b.other);
     std::fill_n(task.b.y, t.padded_rows, 0.0F);
     for (const Segment& s : t.segments) {
         if (mode != Mode::int8 || !has_kernel(t, s)) {
@@ -182,22 +183,23 @@ void coded_product(const Task& task, Mode mode, const float* x, float* y) {
     }
     if (t.scale_kind != ScaleKind::group)
         for (Index r = 0; r < t.rows; ++r) task.b.y[r] *= t.scale(r);
-    transform_outputs(t, task.b.y, task.b.other);
-    std::copy_n(task.b.y, t.rows, y);
+    transform_outputs(task.kernels, t, task.b.y, y, task.b.other);
 }
 
 /// The whole of a tensor with rotated outputs: rows first, then columns, several at a time.
-void restore_all(const Tensor& t, float* out, float* columns, float* coded, float* other) {
+void restore_all(const Kernels& kernels, const Tensor& t, float* out, float* columns, float* coded,
+                 float* other) {
     for (Index r = 0; r < t.rows; ++r) {
         decode_coded_row(t, r, coded);
         std::copy_n(coded, t.cols, out + r * t.cols);
-        restore_row(t, out + r * t.cols, other);
+        restore_row(kernels, t, out + r * t.cols, other);
     }
     for (Index c = 0; c < t.cols; c += restored_at_a_time) {
         const Index n = std::min(restored_at_a_time, t.cols - c);
         for (Index r = 0; r < t.rows; ++r)
             for (Index k = 0; k < n; ++k) columns[k * t.rows + r] = out[r * t.cols + c + k];
-        for (Index k = 0; k < n; ++k) transform_outputs(t, columns + k * t.rows, other);
+        for (Index k = 0; k < n; ++k)
+            transform_outputs(kernels, t, columns + k * t.rows, columns + k * t.rows, other);
         for (Index r = 0; r < t.rows; ++r)
             for (Index k = 0; k < n; ++k) out[r * t.cols + c + k] = columns[k * t.rows + r];
     }
@@ -259,7 +261,8 @@ void multiply(const Kernels& kernels, const Tensor& t, Mode mode, const float* x
     }
 }
 
-void dequantize_rows(const Tensor& t, Index row, Index count, float* out, void* scratch) {
+void dequantize_rows(const Kernels& kernels, const Tensor& t, Index row, Index count, float* out,
+                     void* scratch) {
     if (t.kind != TensorKind::coded) {
         for (Index i = 0; i < count; ++i) decode_dense_row(t, row + i, out + i * t.cols);
         return;
@@ -271,12 +274,12 @@ void dequantize_rows(const Tensor& t, Index row, Index count, float* out, void* 
         for (Index i = 0; i < count; ++i) {
             decode_coded_row(t, row + i, coded);
             std::copy_n(coded, t.cols, out + i * t.cols);
-            restore_row(t, out + i * t.cols, other);
+            restore_row(kernels, t, out + i * t.cols, other);
         }
         return;
     }
     if (row == 0 && count == t.rows) {
-        restore_all(t, out, arena.take<float>(restored_at_a_time * t.rows), coded, other);
+        restore_all(kernels, t, out, arena.take<float>(restored_at_a_time * t.rows), coded, other);
         return;
     }
     // Row i of U^T W' is sum_k u_k W'_k with u = U e_i.
@@ -288,7 +291,7 @@ void dequantize_rows(const Tensor& t, Index row, Index count, float* out, void* 
         std::fill_n(units, n * t.rows, 0.0F);
         for (Index i = 0; i < n; ++i) {
             units[i * t.rows + row + begin + i] = 1;
-            rotate_outputs(t, units + i * t.rows, other);
+            rotate_outputs(kernels, t, units + i * t.rows, other);
         }
         for (Index k = 0; k < t.rows; ++k) {
             decode_coded_row(t, k, coded);
@@ -299,7 +302,7 @@ void dequantize_rows(const Tensor& t, Index row, Index count, float* out, void* 
                 for (Index c = 0; c < t.cols; ++c) to[c] += u * coded[c];
             }
         }
-        for (Index i = 0; i < n; ++i) restore_row(t, rows + i * t.cols, other);
+        for (Index i = 0; i < n; ++i) restore_row(kernels, t, rows + i * t.cols, other);
     }
 }
 

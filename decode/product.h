@@ -28,6 +28,7 @@ void multiply(const Kernels& kernels, const Tensor& t, Mode mode, const float* x
               float* y, void* scratch, const Threads& threads);
 
 /// Rows [row, row + count) of W, size (count, cols).
-void dequantize_rows(const Tensor& t, Index row, Index count, float* out, void* scratch);
+void dequantize_rows(const Kernels& kernels, const Tensor& t, Index row, Index count, float* out,
+                     void* scratch);
 
 }  // namespace vq::decode

@@ -179,6 +179,6 @@ vqd_status vqd_dequantize_rows(const vqd_file* file, size_t tensor, int64_t row,
     const std::size_t needed = vq::decode::dequantize_scratch_bytes(*t);
     void* at = aligned(scratch, scratch_bytes, needed);
     if (needed > 0 && at == nullptr) return VQD_BAD_ARGUMENT;
-    vq::decode::dequantize_rows(*t, row, count, out, at);
+    vq::decode::dequantize_rows(*file->kernels, *t, row, count, out, at);
     return VQD_OK;
 }

@@ -1,0 +1,105 @@
+#include "decode/rotation.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/hadamard.h"
+#include "base/rng.h"
+
+namespace vq::decode {
+
+namespace {
+
+/// The blockwise Hadamard transform, or its inverse.
+void hadamard(const Kernels& kernels, float* x, Index n, bool inverse, float* scratch) {
+    for (Index at = 0; at < n;) {
+        const Index length = next_hadamard_block(n - at);
+        kernels.hadamard(x + at, length, inverse, scratch);
+        at += length;
+    }
+}
+
+constexpr int most_order = 36;
+using Signs = std::array<float, std::size_t{most_order} * most_order>;
+
+Signs make_signs(int p, bool transpose) {
+    Signs signs{};
+    for (int j = 0; j < p; ++j)
+        for (int i = 0; i < p; ++i)
+            signs[static_cast<std::size_t>(j * p + i)] =
+                (transpose ? hadamard_plus(p, j, i) : hadamard_plus(p, i, j)) ? 1.0F : -1.0F;
+    return signs;
+}
+
+/// The orders that there are: 12, 20, 28, 36.
+std::array<Signs, 4> make_all(bool transpose) {
+    std::array<Signs, 4> all{};
+    for (std::size_t i = 0; i < all.size(); ++i)
+        all[i] = make_signs(12 + 8 * static_cast<int>(i), transpose);
+    return all;
+}
+
+}  // namespace
+
+const float* hadamard_signs(int p, bool transpose) {
+    static const std::array<std::array<Signs, 4>, 2> all = {make_all(false), make_all(true)};
+    return p == 1 ? nullptr : all[transpose ? 1 : 0][static_cast<std::size_t>((p - 12) / 8)].data();
+}
+
+std::vector<std::uint64_t> sign_bits(std::uint64_t seed, Index n) {
+    std::vector<std::uint64_t> bits(static_cast<std::size_t>((n + 63) / 64), 0);
+    for (Index i = 0; i < n; ++i)
+        if (random_sign(seed, static_cast<std::uint64_t>(i)) < 0)
+            bits[static_cast<std::size_t>(i / 64)] |= std::uint64_t{1} << i % 64;
+    return bits;
+}
+
+void transform_inputs(const Kernels& kernels, const Tensor& t, const float* x, float* out,
+                      float* scratch) {
+    if (t.column_scale != nullptr) {
+        for (Index c = 0; c < t.cols; ++c) scratch[c] = x[c] / float_from_half(t.column_scale[c]);
+        x = scratch;
+    }
+    if (t.permutation != nullptr) {
+        for (Index c = 0; c < t.cols; ++c) out[c] = x[t.permutation[c]];
+        x = out;
+    }
+    if (t.rotated_in) {
+        kernels.flip_signs(t.signs_in, x, t.cols, out);
+        hadamard(kernels, out, t.cols, false, scratch);
+    } else if (x != out) {
+        std::copy_n(x, t.cols, out);
+    }
+    std::fill(out + t.cols, out + t.padded_cols, 0.0F);
+}
+
+void restore_row(const Kernels& kernels, const Tensor& t, float* w, float* scratch) {
+    if (t.rotated_in) {
+        hadamard(kernels, w, t.cols, true, scratch);
+        kernels.flip_signs(t.signs_in, w, t.cols, w);
+    }
+    if (t.permutation != nullptr) {
+        std::copy_n(w, t.cols, scratch);
+        for (Index c = 0; c < t.cols; ++c) w[t.permutation[c]] = scratch[c];
+    }
+    if (t.column_scale != nullptr)
+        for (Index c = 0; c < t.cols; ++c) w[c] /= float_from_half(t.column_scale[c]);
+}
+
+void transform_outputs(const Kernels& kernels, const Tensor& t, float* y, float* out,
+                       float* scratch) {
+    if (!t.rotated_out) {
+        if (out != y) std::copy_n(y, t.rows, out);
+        return;
+    }
+    hadamard(kernels, y, t.rows, true, scratch);
+    kernels.flip_signs(t.signs_out, y, t.rows, out);
+}
+
+void rotate_outputs(const Kernels& kernels, const Tensor& t, float* y, float* scratch) {
+    if (!t.rotated_out) return;
+    kernels.flip_signs(t.signs_out, y, t.rows, y);
+    hadamard(kernels, y, t.rows, false, scratch);
+}
+
+}  // namespace vq::decode
