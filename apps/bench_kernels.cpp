@@ -47,7 +47,7 @@ std::vector<KernelTiming> measure(const Options& options, const KernelBenchOptio
     if (!options.store.empty()) {
         if (is_store(options.store)) {
             PackedBuffer buffer;
-            export_packed(options.store, buffer.sink(), true, progress);
+            export_packed(options.store, buffer.sink(), PackedMatrices::int8, progress);
             return time_packed_kernels(buffer.data(), buffer.size(), bench, progress);
         }
         const MappedFile file(options.store);

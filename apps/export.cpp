@@ -22,7 +22,7 @@ struct Options {
     std::string model;
     std::string format;
     std::string output;
-    std::string dtype = "f16";
+    std::string dtype;  ///< empty: the format's
 };
 
 struct Dtype {
@@ -38,7 +38,8 @@ constexpr Dtype dtypes[] = {{"f16", SafetensorType::f16, "float16", 2},
 const Dtype& dtype_of(const std::string& name) {
     for (const Dtype& dtype : dtypes)
         if (name == dtype.name) return dtype;
-    throw Error("unknown element type", "--dtype " + name, "use f16, bf16 or f32");
+    throw Error("safetensors files have no such type here", "--dtype " + name,
+                "use f16, bf16 or f32");
 }
 
 /// A folder that takes its name once it is whole, and is gone otherwise.
@@ -101,14 +102,15 @@ Answer run_packed(const Options& options, const Common& common) {
     const double begin = seconds_since_start();
     if (!is_store(options.model))
         throw Error("only stores can be packed", options.model, "quantize the model first");
-    if (options.dtype != "f16")
-        throw Error("packed files keep matrices that are not quantized in fp16 or as they are",
-                    "--dtype " + options.dtype, "leave --dtype away");
+    if (!options.dtype.empty() && options.dtype != "int8" && options.dtype != "f16")
+        throw Error("packed files keep what is not quantized as int8 or f16",
+                    "--dtype " + options.dtype, "use one of these, or leave --dtype away");
+    const auto matrices = options.dtype == "f16" ? PackedMatrices::f16 : PackedMatrices::int8;
     check_can_write(options.output);
     PackedExport done;
     {
         ProgressBar bar(common, "tensors");
-        done = export_packed(options.model, options.output, true, bar.progress());
+        done = export_packed(options.model, options.output, matrices, bar.progress());
     }
     Answer answer;
     answer.document = {{"model", options.model},
@@ -128,7 +130,7 @@ Answer run_packed(const Options& options, const Common& common) {
 Answer run(const Options& options, const Common& common) {
     if (options.format == "packed") return run_packed(options, common);
     const double begin = seconds_since_start();
-    const Dtype& dtype = dtype_of(options.dtype);
+    const Dtype& dtype = dtype_of(options.dtype.empty() ? "f16" : options.dtype);
     const auto source = open_model_or_store(options.model);
     AtomicFolder folder(options.output);
 
@@ -165,13 +167,13 @@ Answer run(const Options& options, const Common& common) {
     answer.document = {{"model", options.model},
                        {"output", options.output},
                        {"format", options.format},
-                       {"dtype", options.dtype},
+                       {"dtype", dtype.name},
                        {"tensors", entries.size()},
                        {"weight_bytes", static_cast<std::int64_t>(bytes)},
                        {"seconds", seconds_since_start() - begin},
                        {"peak_rss_bytes", peak_rss_bytes()}};
     answer.text = fmt::format("{}: {} tensors as {}, {}\n", options.output, entries.size(),
-                              options.dtype, format_bytes(bytes));
+                              dtype.name, format_bytes(bytes));
     return answer;
 }
 
@@ -193,9 +195,11 @@ void add_export(CLI::App& app, Session& session) {
     command->add_option("-o,--output", options->output, "the folder or file to make")
         ->required()
         ->type_name("PATH");
-    command->add_option("--dtype", options->dtype, "of safetensors: f16, bf16 or f32")
-        ->check(CLI::IsMember({"f16", "bf16", "f32"}))
-        ->capture_default_str()
+    command
+        ->add_option("--dtype", options->dtype,
+                     "safetensors: f16 (default), bf16 or f32; packed, of the matrices that "
+                     "are not quantized: int8 (default; a scale for 32 values) or f16")
+        ->check(CLI::IsMember({"f16", "bf16", "f32", "int8"}))
         ->type_name("TYPE");
     command->callback([options, &session] {
         session.run = [options, &session] { return run(*options, session.common); };

@@ -26,27 +26,32 @@ struct Buffers {
     float* other = nullptr;          ///< (batch, max(rows, cols)), for transforms
     std::uint32_t* quads = nullptr;  ///< [group][token][group_quads]
     float* scales = nullptr;         ///< [group][token]
-    std::int32_t* sums = nullptr;    ///< [group][token]
+    std::int32_t* sums = nullptr;    ///< [group][token]; of a bytes segment [block][token]
     Index stride = 0;
 };
 
 Buffers lay_out(const Tensor& t, Index batch, Arena& arena) {
     Buffers b;
     Index groups = 0;
-    for (const Segment& s : t.segments)
+    Index sums = 0;
+    for (const Segment& s : t.segments) {
         groups = std::max(groups, ceil_div(s.cols, activation_group));
+        sums = std::max(sums, s.code == CodeKind::bytes ? byte_blocks(s) : groups);
+    }
     b.stride = ceil_div(t.padded_rows, panel_rows) * panel_rows;
     b.x = arena.take<float>(batch * t.padded_cols);
     b.y = arena.take<float>(batch * b.stride);
     b.other = arena.take<float>(batch * std::max(t.rows, t.cols));
     b.quads = arena.take<std::uint32_t>(groups * batch * group_quads);
     b.scales = arena.take<float>(groups * batch);
-    b.sums = arena.take<std::int32_t>(groups * batch);
+    b.sums = arena.take<std::int32_t>(sums * batch);
     return b;
 }
 
-/// One vector's part of a segment to int8, as quantize_activations() does, in quads.
-void quantize_token(const float* x, Index n, Index token, Index batch, const Buffers& b) {
+/// One vector's part of a segment to int8, as quantize_activations() does, in quads; sums of
+/// `width` columns.
+void quantize_token(const float* x, Index n, Index width, Index token, Index batch,
+                    const Buffers& b) {
     for (Index g = 0; g * activation_group < n; ++g) {
         const float* from = x + g * activation_group;
         const Index count = std::min(activation_group, n - g * activation_group);
@@ -54,16 +59,16 @@ void quantize_token(const float* x, Index n, Index token, Index batch, const Buf
         for (Index i = 0; i < count; ++i) most = std::max(most, std::fabs(from[i]));
         const float inverse = most > 0 ? 127.0F / most : 0;
         std::int8_t bytes[activation_group] = {};
-        std::int32_t sum = 0;
-        for (Index i = 0; i < count; ++i) {
-            const std::int32_t q = round_to_int(from[i] * inverse);
-            bytes[i] = static_cast<std::int8_t>(q);
-            sum += q;
-        }
+        for (Index i = 0; i < count; ++i)
+            bytes[i] = static_cast<std::int8_t>(round_to_int(from[i] * inverse));
         const Index at = g * batch + token;
         std::memcpy(b.quads + at * group_quads, bytes, sizeof(bytes));
         b.scales[at] = most / 127.0F;
-        b.sums[at] = sum;
+        for (Index first = 0; first < count; first += width) {
+            std::int32_t sum = 0;
+            for (Index i = first; i < first + width; ++i) sum += bytes[i];
+            b.sums[(g * activation_group + first) / width * batch + token] = sum;
+        }
     }
 }
 
@@ -127,11 +132,35 @@ struct BatchTask {
     Buffers b;
 };
 
+/// Blocks of bytes are panels as they lie.
+void byte_panels(const BatchTask& task, const Segment& s, Index tile) {
+    const Buffers& b = task.b;
+    for (Index i = 0; i < byte_blocks(s); ++i) {
+        const std::uint8_t* block = byte_codes(s, tile, i);
+        float scales[panel_rows];
+        float_from_half(reinterpret_cast<const Half*>(block), panel_rows, scales);
+        const Index group = i * byte_block / activation_group;
+        const Index quad = i * byte_block % activation_group / 4;
+        const Index quads = ceil_div(std::min(byte_block, s.cols - i * byte_block), 4);
+        task.kernels.panel({block + byte_scales, scales},
+                           {b.quads + group * task.batch * group_quads + quad,
+                            b.scales + group * task.batch, b.sums + i * task.batch},
+                           quads, task.batch, b.y + tile * panel_rows, b.stride);
+    }
+}
+
 void integer_segment(const BatchTask& task, const Segment& s) {
     const Buffers& b = task.b;
+    const bool byte_code = s.code == CodeKind::bytes;
     run(task.threads, task.batch, [&](Index token) {
-        quantize_token(b.x + token * task.t.padded_cols + s.col0, s.cols, token, task.batch, b);
+        quantize_token(b.x + token * task.t.padded_cols + s.col0, s.cols,
+                       byte_code ? byte_block : activation_group, token, task.batch, b);
     });
+    if (byte_code) {
+        run(task.threads, task.t.padded_rows / byte_tile,
+            [&](Index tile) { byte_panels(task, s, tile); });
+        return;
+    }
     const bool whole = whole_steps(s) && has_kernel(task.t, s);
     run(task.threads, b.stride / panel_rows, [&](Index i) {
         const Index row = i * panel_rows;

@@ -104,6 +104,19 @@ void grid_values(const Segment& s, Index row, Index first, Index count, float* o
     }
 }
 
+void byte_values(const Segment& s, Index row, Index first, Index count, float* out) {
+    const Index r = row % byte_tile;
+    for (Index i = 0; i < count;) {
+        const Index column = first + i;
+        const std::uint8_t* block = byte_codes(s, row / byte_tile, column / byte_block);
+        const float scale = float_from_half(reinterpret_cast<const Half*>(block)[r]);
+        const Index end = std::min(count, (column / byte_block + 1) * byte_block - first);
+        for (; i < end; ++i)
+            out[i] = scale * static_cast<float>(block[byte_position(r, (first + i) % byte_block)] -
+                                                byte_offset);
+    }
+}
+
 /// Column by column, so that a stream's bytes are gathered once for the rows of a chunk.
 void trellis_block(const Segment& s, Index row, Index rows, Index col, Index count, float* out,
                    Index stride) {
@@ -143,6 +156,7 @@ void decode_segment(const Segment& s, Index padded_rows, Index row, Index first,
         case CodeKind::trellis: trellis_values(s, row, first, count, out); return;
         case CodeKind::e8p: e8p_values(s, row, first, count, out); return;
         case CodeKind::grid: grid_values(s, row, first, count, out); return;
+        case CodeKind::bytes: byte_values(s, row, first, count, out); return;
     }
 }
 

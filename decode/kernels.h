@@ -69,6 +69,9 @@ struct Kernels {
     /// The same for a grid segment, over the groups [begin, end) of activations.
     void (*grid_rows)(const Segment& s, const ByteActivations& x, Index tile, Index begin,
                       Index end, float* y);
+    /// The same for the tile of a bytes segment; block_sums: of the q_j of each byte_block columns.
+    void (*byte_rows)(const Segment& s, const ByteActivations& x, const std::int32_t* block_sums,
+                      Index tile, float* y);
     /// The same for rows [row, row + count) of a table segment with vectors (decode/table.h); where
     /// these lie along outputs, bands of `dim` rows. x: along inputs [vector][8], padded to whole
     /// blocks of table_block vectors, which share a scale.

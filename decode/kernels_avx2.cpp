@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "decode/activation.h"
+#include "decode/byte_kernel_avx2.h"
 #include "decode/e8p_kernel_avx2.h"
 #include "decode/grid_kernel_avx2.h"
 #include "decode/hadamard_kernel.h"
@@ -290,6 +291,7 @@ const Kernels kernels_avx2 = {"avx2",
                               trellis_rows,
                               e8p_kernel_avx2::rows,
                               grid_kernel_avx2::rows,
+                              byte_kernel_avx2::rows,
                               table_kernel_avx2::rows,
                               panel,
                               code_panel_plain,

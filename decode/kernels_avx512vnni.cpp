@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "decode/activation_kernel_avx512vnni.h"
+#include "decode/byte_kernel_avx512vnni.h"
 #include "decode/e8p_kernel_avx512vnni.h"
 #include "decode/grid_kernel_avx512vnni.h"
 #include "decode/kernels.h"
@@ -72,6 +73,7 @@ const Kernels kernels_avx512vnni = {"avx512vnni",
                                     trellis_kernel::rows,
                                     e8p_kernel::rows,
                                     grid_kernel::rows,
+                                    byte_kernel::rows,
                                     table_kernel::rows,
                                     panel_kernel::panel,
                                     code_panel,

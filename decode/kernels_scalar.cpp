@@ -109,6 +109,21 @@ void grid_rows(const Segment& s, const ByteActivations& x, Index tile, Index beg
     }
 }
 
+void byte_rows(const Segment& s, const ByteActivations& x, const std::int32_t* block_sums,
+               Index tile, float* y) {
+    for (Index b = 0; b < byte_blocks(s); ++b) {
+        const std::uint8_t* block = byte_codes(s, tile, b);
+        const auto* scales = reinterpret_cast<const Half*>(block);
+        const float x_scale = x.scales[b * byte_block / activation_group];
+        for (Index r = 0; r < byte_tile; ++r) {
+            std::int32_t sum = -byte_offset * block_sums[b];
+            for (Index j = 0; j < byte_block; ++j)
+                sum += block[byte_position(r, j)] * x.bytes[b * byte_block + j];
+            y[r] += float_from_half(scales[r]) * x_scale * static_cast<float>(sum);
+        }
+    }
+}
+
 void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
            Index stride) {
     for (Index t = 0; t < tokens; ++t)
@@ -156,10 +171,11 @@ float dot_bf16(const BFloat16* a, const float* b, Index n) {
 
 }  // namespace
 
-const Kernels kernels_scalar = {"scalar",   hadamard_block,   flip_signs,   quantize_activations,
-                                lut_tables, lut_rows,         trellis_rows, e8p_rows,
-                                grid_rows,  table_rows_plain, panel,        code_panel_plain,
-                                nullptr,    round_weights,    dot,          dot_half,
-                                dot_bf16};
+const Kernels kernels_scalar = {
+    "scalar",         hadamard_block, flip_signs,       quantize_activations,
+    lut_tables,       lut_rows,       trellis_rows,     e8p_rows,
+    grid_rows,        byte_rows,      table_rows_plain, panel,
+    code_panel_plain, nullptr,        round_weights,    dot,
+    dot_half,         dot_bf16};
 
 }  // namespace vq::decode

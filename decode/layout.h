@@ -16,6 +16,8 @@
 //     [tile][step][dword, b of them][64 rows]: 4 bytes, where field f of w bits of byte k of dword
 //     d belongs to column 32 / w * d + 4 f + k. w = b; codes of 3 bits have their low 2 bits in two
 //     dwords with w = 2 and their highest one in a third with w = 1.
+// bytes: 64 rows a tile, 32 columns a block: [tile][block]: the fp16 scales of the 64 rows, then
+//     [quad of columns][64 rows][4 columns]: value / scale + 128. Missing columns are 128.
 // table: [row, or band of `dim` rows][vector]: codes one after the other, lowest bit first; every
 //     row (band) begins with a whole byte.
 #pragma once
@@ -59,6 +61,7 @@ static inline Index lut_position(Index r) {
 }
 
 inline constexpr Index trellis_chunk = 32;
+inline constexpr Index trellis_most_rows = 4096;  ///< of a tile
 /// Bytes of one pair of columns of a tile.
 static inline Index trellis_pair_bytes(const Segment& s) {
     return s.tile_rows * 2 * s.trellis_bits / 8;
@@ -105,6 +108,23 @@ static inline std::uint32_t grid_code(const std::uint8_t* codes, int bits, Index
     return code;
 }
 
+inline constexpr Index byte_tile = 64;  // and panel_rows
+inline constexpr Index byte_block = 32;
+inline constexpr Index byte_scales = 2 * byte_tile;  ///< bytes before those of the values
+inline constexpr Index byte_unit = byte_scales + byte_tile * byte_block;
+inline constexpr std::int32_t byte_offset = 128;
+static inline Index byte_blocks(const Segment& s) {
+    return ceil_div(s.cols, byte_block);
+}
+/// Scales and values of block `block` of a tile.
+static inline const std::uint8_t* byte_codes(const Segment& s, Index tile, Index block) {
+    return s.codes + (tile * byte_blocks(s) + block) * byte_unit;
+}
+/// Where row r of a block begins its column j, after the scales.
+static inline Index byte_position(Index r, Index j) {
+    return byte_scales + (j / 4 * byte_tile + r) * 4 + j % 4;
+}
+
 static inline Index table_row_bytes(const Segment& s) {
     return ceil_div((s.along_outputs ? s.cols : s.groups()) * s.bits, 8);
 }
@@ -137,6 +157,11 @@ static inline Index code_bytes(const Segment& s, Index padded_rows) {
             units = padded_rows / grid_tile;
             if (__builtin_mul_overflow(units, grid_steps(s), &units)) return -1;
             unit = s.bits * 4 * grid_tile;
+            break;
+        case CodeKind::bytes:
+            units = padded_rows / byte_tile;
+            if (__builtin_mul_overflow(units, byte_blocks(s), &units)) return -1;
+            unit = byte_unit;
             break;
     }
     Index bytes = 0;

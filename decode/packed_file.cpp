@@ -264,6 +264,8 @@ private:
             e8p(r, s, t, where);
         else if (r.code == CodeKind::grid)
             grid(r, s, t, where);
+        else if (r.code == CodeKind::bytes)
+            bytes(r, s, t, where);
         else if (r.code == CodeKind::lut || r.code == CodeKind::table)
             stages(r, s, t, where);
         else
@@ -273,6 +275,7 @@ private:
             r.codes.bytes != static_cast<std::uint64_t>(s.code_bytes) + code_slack)
             fail("the codes have the wrong length", where);
         s.codes = bytes_of(r.codes, where);
+        if (r.code == CodeKind::bytes) byte_scales_of(s, t, where);
         return s;
     }
 
@@ -338,6 +341,22 @@ private:
         s.grid = made.get();
     }
 
+    static void bytes(const SegmentRecord& r, Segment& s, const Tensor& t,
+                      const std::string& where) {
+        if (r.dim != 1 || r.along_outputs != 0 || t.padded_rows % byte_tile != 0 ||
+            t.scale_kind == ScaleKind::group)
+            fail("a code of bytes is out of range", where);
+        s.bits = 8;
+    }
+
+    static void byte_scales_of(const Segment& s, const Tensor& t, const std::string& where) {
+        for (Index i = 0; i < t.padded_rows / byte_tile * byte_blocks(s); ++i) {
+            const auto* scales = reinterpret_cast<const Half*>(s.codes + i * byte_unit);
+            if (!std::all_of(scales, scales + byte_tile, finite))
+                fail("a scale is not finite", where);
+        }
+    }
+
     const LutCodebooks* lut(const Segment& s, const std::vector<std::uint32_t>& ids) {
         std::unique_ptr<LutCodebooks>& made = file_.luts_[ids];
         if (made) return made.get();
@@ -360,8 +379,9 @@ private:
 
     static void trellis(const SegmentRecord& r, Segment& s, const Tensor& t,
                         const std::string& where) {
-        if (r.trellis_bits < 1 || r.trellis_bits > 4 || r.tile_rows < 32 || r.tile_rows > 4096 ||
-            r.tile_rows % 32 != 0 || t.padded_rows % static_cast<Index>(r.tile_rows) != 0 ||
+        if (r.trellis_bits < 1 || r.trellis_bits > 4 || r.tile_rows < 32 ||
+            r.tile_rows > trellis_most_rows || r.tile_rows % 32 != 0 ||
+            t.padded_rows % static_cast<Index>(r.tile_rows) != 0 ||
             (r.trellis_value != TrellisValue::byte_sum &&
              r.trellis_value != TrellisValue::two_products) ||
             !std::isfinite(r.gain[0]) || t.scale_kind == ScaleKind::group)

@@ -43,6 +43,19 @@ void* aligned(void* scratch, std::size_t bytes, std::size_t needed) {
     return std::align(scratch_align, needed, scratch, bytes);
 }
 
+using vq::decode::most_together;
+
+/// The tensors of one round of vqd_matvecs; 0 when there is none such or they differ in columns.
+std::size_t some_tensors(const vqd_file* file, const std::size_t* tensors, std::size_t count,
+                         const Tensor* (&out)[most_together]) {
+    const std::size_t n = std::min(count, most_together);
+    for (std::size_t i = 0; i < n; ++i) {
+        out[i] = tensor_at(file, tensors[i]);
+        if (out[i] == nullptr || out[i]->cols != out[0]->cols) return 0;
+    }
+    return n;
+}
+
 const char* code_name(const Tensor& t) {
     switch (t.kind) {
         case TensorKind::dense_f32: return "f32";
@@ -55,6 +68,7 @@ const char* code_name(const Tensor& t) {
         case vq::decode::CodeKind::trellis: return "trellis";
         case vq::decode::CodeKind::e8p: return "e8p";
         case vq::decode::CodeKind::grid: return "grid";
+        case vq::decode::CodeKind::bytes: return "bytes";
         default: return "table";
     }
 }
@@ -167,6 +181,40 @@ vqd_status vqd_matmul(const vqd_file* file, size_t tensor, vqd_mode mode, const 
     vq::decode::multiply(*file->kernels, *t,
                          mode == VQD_EXACT ? vq::decode::Mode::exact : vq::decode::Mode::int8, x,
                          static_cast<Index>(batch), y, at, pool);
+    return VQD_OK;
+}
+
+size_t vqd_matvecs_scratch_bytes(const vqd_file* file, const size_t* tensors, size_t count) {
+    if (tensors == nullptr) return 0;
+    std::size_t most = 0;
+    for (std::size_t i = 0; i < count; i += most_together) {
+        const Tensor* some[most_together];
+        const std::size_t n = some_tensors(file, tensors + i, count - i, some);
+        if (n == 0) return 0;
+        most = std::max(most, vq::decode::scratch_bytes({some, n}));
+    }
+    return most + scratch_align;
+}
+
+vqd_status vqd_matvecs(const vqd_file* file, const size_t* tensors, size_t count, vqd_mode mode,
+                       const float* x, float* const* y, void* scratch, size_t scratch_bytes,
+                       const vqd_threads* threads) {
+    if (count == 0) return VQD_OK;
+    if (x == nullptr || y == nullptr || (mode != VQD_INT8 && mode != VQD_EXACT) ||
+        std::find(y, y + count, nullptr) != y + count)
+        return VQD_BAD_ARGUMENT;
+    const std::size_t needed = vqd_matvecs_scratch_bytes(file, tensors, count);
+    if (needed == 0) return VQD_BAD_ARGUMENT;
+    void* at = aligned(scratch, scratch_bytes, needed - scratch_align);
+    if (needed > scratch_align && at == nullptr) return VQD_BAD_ARGUMENT;
+    Threads pool;
+    if (threads != nullptr) pool = {threads->parallel_for, threads->pool};
+    const auto how = mode == VQD_EXACT ? vq::decode::Mode::exact : vq::decode::Mode::int8;
+    for (std::size_t i = 0; i < count; i += most_together) {
+        const Tensor* some[most_together];
+        const std::size_t n = some_tensors(file, tensors + i, count - i, some);
+        vq::decode::multiply(*file->kernels, {some, n}, how, x, y + i, at, pool);
+    }
     return VQD_OK;
 }
 

@@ -42,8 +42,8 @@ typedef struct vqd_tensor_info {
     const char* name; /* not terminated */
     size_t name_bytes;
     int64_t rows, cols; /* W has the shape (outputs, inputs) */
-    const char* code;   /* "lut", "table", "trellis", "e8p", "grid", "f32", "f16", "bf16" */
-    uint64_t bytes;     /* all that is stored for it but shared codebooks */
+    const char* code; /* "lut", "table", "trellis", "e8p", "grid", "bytes", "f32", "f16", "bf16" */
+    uint64_t bytes;   /* all that is stored for it but shared codebooks */
     double bits_per_weight;
 } vqd_tensor_info;
 
@@ -92,6 +92,13 @@ VQD_API vqd_status vqd_matvec(const vqd_file* file, size_t tensor, vqd_mode mode
 VQD_API vqd_status vqd_matmul(const vqd_file* file, size_t tensor, vqd_mode mode, const float* x,
                               size_t batch, float* y, void* scratch, size_t scratch_bytes,
                               const vqd_threads* threads);
+/* y[i] = W_i x for several tensors of as many columns each, as queries, keys and values of a layer:
+ * the same results as of vqd_matvec one by one, with fewer waits of threads for each other.
+ * vqd_matvecs_scratch_bytes is 0 where a tensor is missing. */
+VQD_API size_t vqd_matvecs_scratch_bytes(const vqd_file* file, const size_t* tensors, size_t count);
+VQD_API vqd_status vqd_matvecs(const vqd_file* file, const size_t* tensors, size_t count,
+                               vqd_mode mode, const float* x, float* const* y, void* scratch,
+                               size_t scratch_bytes, const vqd_threads* threads);
 /* out (count, cols) = rows [row, row + count) of W. Costs `rows` decoded rows for every 16 where
  * the outputs are rotated. */
 VQD_API vqd_status vqd_dequantize_rows(const vqd_file* file, size_t tensor, int64_t row,

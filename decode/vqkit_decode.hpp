@@ -78,6 +78,13 @@ public:
         File::check(vqd_matmul(file_->get(), tensor, mode, x, batch, y, scratch_.data(),
                                scratch_.size(), &threads_));
     }
+    /// y[i] = W_i x for tensors of as many columns.
+    void matvecs(const std::vector<std::size_t>& tensors, const float* x, float* const* y,
+                 vqd_mode mode = VQD_INT8) {
+        grow(vqd_matvecs_scratch_bytes(file_->get(), tensors.data(), tensors.size()));
+        File::check(vqd_matvecs(file_->get(), tensors.data(), tensors.size(), mode, x, y,
+                                scratch_.data(), scratch_.size(), &threads_));
+    }
     void dequantize_rows(std::size_t tensor, std::int64_t row, std::int64_t count, float* out) {
         grow(vqd_dequantize_scratch_bytes(file_->get(), tensor));
         File::check(vqd_dequantize_rows(file_->get(), tensor, row, count, out, scratch_.data(),

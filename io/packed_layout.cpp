@@ -1,9 +1,12 @@
 #include "io/packed_layout.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 
 #include "base/bits.h"
 #include "base/error.h"
+#include "base/half.h"
 #include "decode/layout.h"
 
 namespace vq {
@@ -72,6 +75,35 @@ std::vector<std::uint8_t> grid_layout(std::span<const std::uint64_t> codes, Inde
             if (bits == 3)
                 to[8 * grid_tile + grid_byte(1, r, c)] |=
                     static_cast<std::uint8_t>((code >> 2) << grid_shift(1, c));
+        }
+    return out;
+}
+
+std::vector<std::uint8_t> byte_layout(std::span<const float> values, Index rows, Index cols) {
+    using namespace decode;
+    VQ_ASSERT(rows % byte_tile == 0 && static_cast<Index>(values.size()) == rows * cols);
+    const Index blocks = ceil_div(cols, byte_block);
+    std::vector<std::uint8_t> out(static_cast<std::size_t>(rows / byte_tile * blocks * byte_unit),
+                                  static_cast<std::uint8_t>(byte_offset));
+    for (Index i = 0; i < rows; ++i)
+        for (Index b = 0; b < blocks; ++b) {
+            const Index first = b * byte_block;
+            const std::span<const float> from =
+                values.subspan(static_cast<std::size_t>(i * cols + first),
+                               static_cast<std::size_t>(std::min(byte_block, cols - first)));
+            std::uint8_t* block = out.data() + (i / byte_tile * blocks + b) * byte_unit;
+            float most = 0;
+            for (const float v : from) most = std::max(most, std::fabs(v));
+            const Half scale = half_from_float(most / 127.0F);
+            std::memcpy(block + i % byte_tile * sizeof(Half), &scale, sizeof(Half));
+            const float step = float_from_half(scale);
+            for (std::size_t j = 0; j < from.size(); ++j) {
+                // A scale that was rounded down, or to zero, asks for more than 127 steps.
+                const float q = step > 0 ? std::nearbyint(from[j] / step) : 0;
+                block[byte_position(i % byte_tile, static_cast<Index>(j))] =
+                    static_cast<std::uint8_t>(
+                        static_cast<std::int32_t>(std::clamp(q, -127.0F, 127.0F)) + byte_offset);
+            }
         }
     return out;
 }

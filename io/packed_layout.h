@@ -23,6 +23,11 @@ std::vector<std::uint8_t> e8p_layout(std::span<const std::uint64_t> codes, Index
 std::vector<std::uint8_t> grid_layout(std::span<const std::uint64_t> codes, Index rows, Index cols,
                                       int bits);
 
+/// Values of any matrix (rows, cols) as int8: scales of largest / 127 a row and 32 columns, rounded
+/// to fp16, values rounded to nearest. rows is a multiple of 64. Values beyond fp16's range are an
+/// error of the caller.
+std::vector<std::uint8_t> byte_layout(std::span<const float> values, Index rows, Index cols);
+
 /// Codes as they are, `count` a row (or band of rows), each row beginning with a whole byte.
 std::vector<std::uint8_t> table_layout(std::span<const std::uint64_t> codes, Index rows,
                                        Index count, int bits);

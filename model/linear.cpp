@@ -266,7 +266,28 @@ void Linear::apply_block(const void* operand, Index tokens, Index b, float* y,
         Eigen::Map<Vector>(y + t * n, n) += impl_->bias.segment(first, n);
 }
 
+void Linear::apply_together(std::span<const Linear* const> linears, const float* x, float* const* y,
+                            ScratchPool& scratch) {
+    std::vector<const PackedLinear*> packed;
+    for (const Linear* w : linears)
+        if (w->impl_->packed_weights) packed.push_back(&*w->impl_->packed_weights);
+    if (packed.size() < linears.size()) {
+        for (std::size_t i = 0; i < linears.size(); ++i) linears[i]->apply(x, 1, y[i], scratch);
+        return;
+    }
+    PackedLinear::apply_together(packed, x, y, scratch);
+    for (std::size_t i = 0; i < linears.size(); ++i) {
+        const Vector& bias = linears[i]->impl_->bias;
+        if (bias.size() > 0) Eigen::Map<Vector>(y[i], bias.size()) += bias;
+    }
+}
+
 void Linear::apply(const float* x, Index tokens, float* y, ScratchPool& scratch) const {
+    if (impl_->packed_weights && tokens == 1) {
+        const Linear* self = this;
+        apply_together({&self, 1}, x, &y, scratch);
+        return;
+    }
     const Index tiles = (tokens + tile_tokens - 1) / tile_tokens;
     const auto run = [&](Index item) {
         const Index first = item / blocks() * tile_tokens;

@@ -57,6 +57,10 @@ public:
     /// parallel_for).
     void apply(const float* x, Index tokens, float* y, ScratchPool& scratch) const;
 
+    /// y[i] = W_i x + b_i for one token: where all are packed, threads divide the rows of all.
+    static void apply_together(std::span<const Linear* const> linears, const float* x,
+                               float* const* y, ScratchPool& scratch);
+
     /// x as the product wants it. bf16: `x` (tokens, in) rounded into `rounded`, which is returned;
     /// fp32: returns `x`. `rounded` has room for operand_bytes(tokens).
     const void* operand(const float* x, Index tokens, void* rounded) const;

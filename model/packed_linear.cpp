@@ -42,4 +42,29 @@ void PackedLinear::apply(Index part, const float* x, Index tokens, float* y,
     VQ_ASSERT(status == VQD_OK);
 }
 
+void PackedLinear::apply_together(std::span<const PackedLinear* const> linears, const float* x,
+                                  float* const* y, ScratchPool& scratch) {
+    const PackedLinear& first = *linears.front();
+    std::vector<std::size_t> tensors;
+    std::vector<float*> to;
+    Index work = 0;
+    for (std::size_t i = 0; i < linears.size(); ++i) {
+        const PackedLinear& w = *linears[i];
+        VQ_ASSERT(w.weights_ == first.weights_ && w.in_ == first.in_ && w.exact_ == first.exact_);
+        for (Index part = 0; part < w.parts(); ++part) {
+            tensors.push_back(w.tensors_[static_cast<std::size_t>(part)]);
+            to.push_back(y[i] + w.begin(part));
+        }
+        work += w.in_ * w.begin_.back();
+    }
+    const vqd_file* file = first.weights_->file().get();
+    const std::size_t bytes = vqd_matvecs_scratch_bytes(file, tensors.data(), tensors.size());
+    const auto room = scratch.bytes(bytes);
+    const vqd_threads threads = {work < parallel_work ? nullptr : run_tasks, nullptr};
+    const vqd_status status =
+        vqd_matvecs(file, tensors.data(), tensors.size(), first.exact_ ? VQD_EXACT : VQD_INT8, x,
+                    to.data(), room.data(), bytes, &threads);
+    VQ_ASSERT(status == VQD_OK);
+}
+
 }  // namespace vq

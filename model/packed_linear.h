@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "io/packed_model.h"
@@ -28,6 +29,11 @@ public:
     /// y (tokens, rows of the part) = x (tokens, in) W^T, on all threads (on the calling one alone
     /// inside parallel_for).
     void apply(Index part, const float* x, Index tokens, float* y, ScratchPool& scratch) const;
+
+    /// y[i] = W_i x for one token and all rows of each, which share one file: threads divide the
+    /// rows of all among themselves.
+    static void apply_together(std::span<const PackedLinear* const> linears, const float* x,
+                               float* const* y, ScratchPool& scratch);
 
 private:
     std::shared_ptr<const PackedWeights> weights_;

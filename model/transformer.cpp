@@ -209,6 +209,14 @@ void mlp_hidden(const BlockContext& block, const Vector& norm, const MlpWeights&
     for_token_tiles(tokens, [&](Index first, Index count) {
         const auto x = scratch.floats(count * hidden);
         norm_rows(block, stream + first * hidden, count, norm, x.floats());
+        if (count == 1) {
+            const auto up = scratch.floats(inner);
+            const Linear* const both[] = {&mlp.gate, &mlp.up};
+            float* const to[] = {out + first * inner, up.floats()};
+            Linear::apply_together(both, x.floats(), to, scratch);
+            block.kernel->silu_mul(to[0], to[1], inner, to[0]);
+            return;
+        }
         const auto rounded = scratch.bytes(mlp.gate.operand_bytes(count));
         const void* operand = mlp.gate.operand(x.floats(), count, rounded.data());
         parallel_for_work(mlp.gate.blocks(), 2 * count * hidden * inner, [&](Index b) {

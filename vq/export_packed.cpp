@@ -67,8 +67,8 @@ private:
 
 class Exporter {
 public:
-    Exporter(const StoreReader& store, PackedWriter& writer, bool half_matrices)
-        : store_(store), writer_(writer), half_matrices_(half_matrices) {}
+    Exporter(const StoreReader& store, PackedWriter& writer, PackedMatrices matrices)
+        : store_(store), writer_(writer), matrices_(matrices) {}
 
     void add(const std::string& name, PackedExport& count) {
         const StoredTensor stored = store_.read(name);
@@ -99,18 +99,33 @@ private:
         t.rows = stored.shape.rows;
         t.cols = stored.shape.cols;
         const Array& values = stored.arrays.at("dense");
-        if (values.type == ElementType::f16) {
+        const bool matrix = t.rows > 1;
+        if (matrix && matrices_ == PackedMatrices::int8) {
+            bytes(values.to_f32(), t);
+        } else if (values.type == ElementType::f16) {
             t.kind = TensorKind::dense_f16;
             t.dense = values.bytes;
-            return t;
+        } else {
+            const std::vector<float> floats = values.to_f32();
+            t.kind = matrix ? TensorKind::dense_f16 : TensorKind::dense_f32;
+            t.dense = (matrix ? Array::from_f16(values.shape, floats.data())
+                              : Array::from_f32(values.shape, floats.data()))
+                          .bytes;
         }
-        std::vector<float> floats = values.to_f32();
-        const bool half = half_matrices_ && t.rows > 1;
-        t.kind = half ? TensorKind::dense_f16 : TensorKind::dense_f32;
-        const Array out = half ? Array::from_f16(values.shape, floats.data())
-                               : Array::from_f32(values.shape, floats.data());
-        t.dense = out.bytes;
         return t;
+    }
+
+    static void bytes(std::vector<float> values, PackedTensor& t) {
+        t.padded_rows = decode::ceil_div(t.rows, decode::byte_tile) * decode::byte_tile;
+        t.padded_cols = t.cols;
+        t.scales = {1.0F};
+        values.resize(static_cast<std::size_t>(t.padded_rows * t.cols), 0.0F);
+        PackedSegment s;
+        s.record.cols = static_cast<std::uint64_t>(t.cols);
+        s.record.code = CodeKind::bytes;
+        s.record.dim = 1;
+        s.codes = byte_layout(values, t.padded_rows, t.cols);
+        t.segments.push_back(std::move(s));
     }
 
     PackedTensor coded(const StoredTensor& stored) {
@@ -336,7 +351,7 @@ private:
 
     const StoreReader& store_;
     PackedWriter& writer_;
-    bool half_matrices_;
+    PackedMatrices matrices_;
     std::map<std::string, std::vector<std::uint32_t>> shared_ids_;
     Index rows_ = 0;  ///< of the codes of the present tensor
     bool along_outputs_ = false;
@@ -345,13 +360,13 @@ private:
 
 }  // namespace
 
-PackedExport export_packed(const std::string& store, const PackedSink& sink, bool half_matrices,
-                           const Progress& progress) {
+PackedExport export_packed(const std::string& store, const PackedSink& sink,
+                           PackedMatrices matrices, const Progress& progress) {
     const StoreReader reader(store);
     PackedWriter writer(sink);
     writer.add_blob("config.json", reader.meta().config_json);
     for (const auto& [name, content] : reader.meta().tokenizer) writer.add_blob(name, content);
-    Exporter exporter(reader, writer, half_matrices);
+    Exporter exporter(reader, writer, matrices);
     PackedExport done;
     const auto all = static_cast<double>(reader.names().size());
     for (const std::string& name : reader.names()) {
@@ -363,15 +378,15 @@ PackedExport export_packed(const std::string& store, const PackedSink& sink, boo
     return done;
 }
 
-PackedExport export_packed(const std::string& store, const std::string& path, bool half_matrices,
-                           const Progress& progress) {
+PackedExport export_packed(const std::string& store, const std::string& path,
+                           PackedMatrices matrices, const Progress& progress) {
     PackedOutput output(path);
     const PackedExport done = export_packed(
         store,
         [&](std::uint64_t offset, const void* data, std::size_t bytes) {
             output.write(offset, data, bytes);
         },
-        half_matrices, progress);
+        matrices, progress);
     output.commit();
     return done;
 }

@@ -10,19 +10,21 @@
 
 namespace vq {
 
+/// What matrices that are not quantized become: fp16, or int8 with a scale for 32 values.
+enum class PackedMatrices : std::uint8_t { f16, int8 };
+
 struct PackedExport {
     std::int64_t tensors = 0;
     std::int64_t coded = 0;  ///< of them
     std::int64_t bytes = 0;
 };
 
-/// Reads the store at `store` and writes `path`, atomically. Tensors kept dense stay as they are,
-/// but fp32 matrices become fp16 where `half_matrices` is set. Throws Error when a tensor of the
-/// store cannot be packed.
-PackedExport export_packed(const std::string& store, const std::string& path, bool half_matrices,
-                           const Progress& progress);
+/// Reads the store at `store` and writes `path`, atomically. Vectors that are not quantized stay as
+/// they are. Throws Error when a tensor of the store cannot be packed.
+PackedExport export_packed(const std::string& store, const std::string& path,
+                           PackedMatrices matrices, const Progress& progress);
 /// The same into `sink`.
-PackedExport export_packed(const std::string& store, const PackedSink& sink, bool half_matrices,
-                           const Progress& progress);
+PackedExport export_packed(const std::string& store, const PackedSink& sink,
+                           PackedMatrices matrices, const Progress& progress);
 
 }  // namespace vq

@@ -48,12 +48,21 @@ protected:
 std::string* Packed::folder_ = nullptr;
 
 TEST_F(Packed, ExactEvaluationEqualsThatOfTheStore) {
+    const std::string half = *folder_ + "/half.vqp";
+    ASSERT_EQ(
+        run_vq({"export", store(), "--to", "packed", "--dtype", "f16", "-o", half, "--quiet"}).code,
+        0);
     const Json want = eval(store(), "fp32");
-    const Json got = eval(packed(), "fp32");
+    const Json got = eval(half, "fp32");
     EXPECT_EQ(got["precision"], "fp32");
     // The embedding is fp16 in the packed file; the rest differs by the order of sums.
     EXPECT_NEAR(got["nll_mean"].get<double>(), want["nll_mean"].get<double>(), 1e-3);
     EXPECT_NEAR(got["kld_mean"].get<double>(), want["kld_mean"].get<double>(), 1e-4);
+    // By default it is int8, half the size: an error of .5% of its values.
+    const Json bytes = eval(packed(), "fp32");
+    EXPECT_NEAR(bytes["nll_mean"].get<double>(), want["nll_mean"].get<double>(), 3e-3);
+    EXPECT_NEAR(bytes["kld_mean"].get<double>(), want["kld_mean"].get<double>(), 1e-3);
+    EXPECT_LT(std::filesystem::file_size(packed()), std::filesystem::file_size(half));
 }
 
 TEST_F(Packed, Int8IsTheDefaultAndCloseToExact) {
@@ -72,7 +81,7 @@ TEST_F(Packed, GenerateWritesTheSameTextAndTellsItsBytes) {
     EXPECT_EQ(exact["text"], from_store["text"]);
     const Json fast = json_of({"generate", packed(), "--prompt", "Anna had", "-n", "12"});
     EXPECT_EQ(fast["precision"], "int8");
-    // Two bits and scales for the layers, 16 for the head: far from 4 bytes a weight.
+    // Two bits and scales for the layers, 8 for the head: far from 4 bytes a weight.
     EXPECT_LT(fast["bytes_per_token"].get<double>(),
               from_store["bytes_per_token"].get<double>() / 6);
     EXPECT_GT(fast["bytes_per_token"].get<double>(), 0);
@@ -161,6 +170,12 @@ TEST_F(Packed, WhatCannotBeDoneIsSaidInOneLine) {
         EXPECT_THAT(outcome.err, testing::HasSubstr(why));
         EXPECT_THAT(outcome.err, testing::StartsWith("error: "));
     };
+    refused({"export", store(), "--to", "packed", "--dtype", "bf16", "-o", *folder_ + "/x.vqp",
+             "--quiet"},
+            "--dtype bf16");
+    refused({"export", store(), "--to", "safetensors", "--dtype", "int8", "-o", *folder_ + "/x",
+             "--quiet"},
+            "--dtype int8");
     refused({"export", tiny_model, "--to", "packed", "-o", *folder_ + "/x.vqp", "--quiet"},
             "only stores can be packed");
     refused({"generate", store(), "--prompt", "a", "--precision", "int8", "--quiet"},

@@ -118,6 +118,66 @@ TEST(Decode, ThreadsChangeNothing) {
     }
 }
 
+/// A file of tensors with 264 columns: one of lookup tables with rotations, and twelve others.
+PackedBuffer several_tensors() {
+    PackedBuffer buffer;
+    PackedWriter writer(buffer.sink());
+    int count = 0;
+    for (const decode::CodeKind kind : {decode::CodeKind::lut, decode::CodeKind::e8p})
+        for (const PackedCase& c : test::cases()) {
+            if (c.tensor.cols != 264 || c.tensor.segments.front().record.code != kind) continue;
+            for (const auto& words : c.codebooks)  // of the first alone: indices stay
+                writer.add_codebook(words.data(), static_cast<Index>(words.size()) / 8, 8);
+            for (int copy = 0; copy < (kind == decode::CodeKind::lut ? 1 : 4); ++copy) {
+                PackedTensor t = c.tensor;
+                t.name = "w" + std::to_string(count++);
+                writer.add_tensor(t);
+            }
+        }
+    writer.finish();
+    return buffer;
+}
+
+TEST(Decode, SeveralTensorsTogetherGiveWhatEachGives) {
+    const PackedBuffer buffer = several_tensors();
+    const vqd::File file(buffer.data(), buffer.size());
+    ASSERT_EQ(file.size(), 13u);
+    std::vector<std::size_t> tensors;
+    std::vector<std::vector<float>> y;
+    std::vector<float*> to;
+    for (std::size_t i = 0; i < file.size(); ++i) {
+        tensors.push_back(i);
+        y.emplace_back(static_cast<std::size_t>(file.info(i).rows), 7.0F);
+    }
+    for (auto& values : y) to.push_back(values.data());
+    const std::vector<float> x = test::activations(264, 29);
+    for (const vqd_mode mode : {VQD_INT8, VQD_EXACT})
+        for (const vqd_threads& threads : {vqd_threads{}, vqd_threads{backwards, nullptr}}) {
+            vqd::Decoder decoder(file, threads);
+            decoder.matvecs(tensors, x.data(), to.data(), mode);
+            for (std::size_t i = 0; i < file.size(); ++i) {
+                std::vector<float> want(y[i].size());
+                decoder.matvec(i, x.data(), want.data(), mode);
+                EXPECT_EQ(y[i], want) << i;
+            }
+        }
+    // A missing tensor, a missing result, little scratch: nothing is done.
+    std::vector<std::byte> scratch(
+        vqd_matvecs_scratch_bytes(file.get(), tensors.data(), tensors.size()));
+    const auto call = [&](std::size_t bytes) {
+        return vqd_matvecs(file.get(), tensors.data(), tensors.size(), VQD_INT8, x.data(),
+                           to.data(), scratch.data(), bytes, nullptr);
+    };
+    EXPECT_EQ(call(scratch.size()), VQD_OK);
+    EXPECT_EQ(call(100), VQD_BAD_ARGUMENT);
+    tensors.back() = 99;
+    EXPECT_EQ(call(scratch.size()), VQD_BAD_ARGUMENT);
+    EXPECT_EQ(vqd_matvecs_scratch_bytes(file.get(), tensors.data(), tensors.size()), 0u);
+    tensors.back() = 0;
+    to.back() = nullptr;
+    EXPECT_EQ(call(scratch.size()), VQD_BAD_ARGUMENT);
+}
+
 TEST(Decode, PointersNeedNoAlignment) {
     for (const PackedCase& c : test::cases()) {
         const std::vector<float> x = test::activations(c.tensor.cols, 23);

@@ -75,6 +75,9 @@ const std::vector<PackedCase>& cases() {
             e8p({130, 264, Rotation::both}, bits);
             e8p({65, 1003, Rotation::none, false, true}, bits);
         }
+        for (const Shape& s : {Shape{1, 1}, Shape{65, 129}, Shape{130, 576, Rotation::both},
+                               Shape{64, 301, Rotation::none, false, true}})
+            out.push_back(byte_case(s, seed += 50));
         using Value = decode::TrellisValue;
         const TrellisCode two_products = {
             2, 128, Value::two_products, {0x5A2Du, 0x9C35u}, {0x1234u, 0xFEDCu}, 0.0068F};
