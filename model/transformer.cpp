@@ -109,6 +109,11 @@ Linear load_group(const WeightSource& source, Index layer, BlockGroup group, Pre
     const auto packed = replacements == nullptr && precision != Precision::bf16
                             ? source.packed()
                             : std::shared_ptr<const PackedWeights>();
+    const auto replaced = [&](const std::string& name) -> const Matrix* {
+        if (replacements == nullptr) return nullptr;
+        const auto at = replacements->find(name);
+        return at == replacements->end() ? nullptr : &at->second;
+    };
     std::vector<std::string> names;
     std::vector<Matrix> own;
     own.reserve(parts.size());
@@ -117,16 +122,14 @@ Linear load_group(const WeightSource& source, Index layer, BlockGroup group, Pre
     for (Index i = first; i < last; ++i) {
         const std::string part = layer_tensor(layer, parts[static_cast<std::size_t>(i)]);
         names.push_back(part + ".weight");
-        const Matrix* weight = nullptr;
-        if (replacements != nullptr) {
-            const auto at = replacements->find(part + ".weight");
-            if (at != replacements->end()) weight = &at->second;
-        }
+        const Matrix* weight = replaced(part + ".weight");
         if (weight == nullptr && packed == nullptr)
             weight = &own.emplace_back(source.read(part + ".weight"));
         weights.push_back(weight);
         if (!has_bias(source.config(), group)) continue;
-        const Vector piece = load_vector(source, part + ".bias");
+        const Matrix* own_bias = replaced(part + ".bias");
+        const Vector piece = own_bias != nullptr ? Vector(own_bias->row(0).transpose())
+                                                 : load_vector(source, part + ".bias");
         VQ_ASSERT(piece.size() == source.shape(part + ".weight").rows);
         bias.insert(bias.end(), piece.begin(), piece.end());
     }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "vq/bias.h"
 #include "vq/code_spec.h"
 #include "vq/quantize_layer.h"
 #include "vq/stored_tensor.h"
@@ -28,8 +29,7 @@ std::uint64_t seed_of(std::uint64_t seed, const std::string& name) {
     return seed ^ std::stoull(digits, nullptr, 16);
 }
 
-StoredTensor dense_tensor(const WeightSource& source, const std::string& name) {
-    const Matrix w = source.read(name);
+StoredTensor dense_tensor(const std::string& name, const Matrix& w) {
     StoredTensor out;
     out.name = name;
     out.shape = {w.rows(), w.cols()};
@@ -245,16 +245,18 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                 t.method = settings.method;
                 StoredTensor stored;
                 Matrix what;
+                const std::string bias = bias_of(name);
                 if (store.has(name)) {
                     stored = store.read_part(name);
                     what = decode_stored(stored, lookup);
                     t.resumed = true;
                 } else {
                     const Matrix w = source.read(name);
-                    QuantizedLayer layer = quantize_layer(
-                        corrected_weights(w, sum, drift, settings.damping, settings.correction,
-                                          name),
-                        sum, settings, codes, seed_of(seed, group.names.front()), name, progress);
+                    const Matrix target = corrected_weights(w, sum, drift, settings.damping,
+                                                            settings.correction, name);
+                    QuantizedLayer layer =
+                        quantize_layer(target, sum, settings, codes,
+                                       seed_of(seed, group.names.front()), name, progress);
                     if (!drift.empty()) layer.errors = errors_under(w, layer.what, sum);
                     stored = store_tensor(name, layer, settings.method);
                     what = std::move(layer.what);
@@ -267,6 +269,10 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                     stored.seconds =
                         std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
                             .count();
+                    // Before the weights: a run that goes on finds both or does both again.
+                    if (settings.bias && source.has(bias))
+                        store.write_part(dense_tensor(
+                            bias, corrected_bias(source.read(bias), target, what, sum)));
                     store.write_part(stored);
                 }
                 stored_bits += 8.0 * static_cast<double>(stored.bytes());
@@ -277,8 +283,11 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                 t.rel_proxy = stored.rel_proxy;
                 t.seconds = stored.seconds;
                 note_oddities(t, settings.damping, progress);
-                if (hessians.walk != nullptr && hessians.quantized_prefix)
+                if (hessians.walk != nullptr && hessians.quantized_prefix) {
                     hessians.walk->replace(name, std::move(what));
+                    if (store.has(bias))
+                        hessians.walk->replace(bias, decode_stored(store.read_part(bias), lookup));
+                }
                 done += static_cast<double>(t.rows * t.cols);
                 quantized.insert(name);
                 report.tensors.push_back(std::move(t));
@@ -294,7 +303,7 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
     for (const std::string& name : source.names())
         if (quantized.count(name) == 0 && !store.has(name)) {
             progress.check();
-            store.write_part(dense_tensor(source, name));
+            store.write_part(dense_tensor(name, source.read(name)));
         }
     meta.shared = shared.arrays();
     store.finish(meta, source.names());

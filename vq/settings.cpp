@@ -298,6 +298,9 @@ const std::vector<Entry>& entries() {
         number(
             "refine.cg_iterations", "conjugate-gradient steps of a codebook solve", 1, 1000,
             [](Settings & s) -> auto& { return s.refine.cg_iterations; }),
+        choice<bool>(
+            "refine.bias", "a layer's bias, where it has one, takes the mean error of its outputs",
+            on_off, [](Settings & s) -> auto& { return s.bias; }),
         number(
             "refine.tolerance", "stop when a round gains less than this share", 0, 1,
             [](Settings & s) -> auto& { return s.refine.tolerance; }),

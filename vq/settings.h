@@ -74,6 +74,7 @@ struct Settings {
     int scale_search = 0;   ///< scales tried for each row before feedback; 0: the root mean square
     KMeansSettings kmeans;
     RefineSettings refine;
+    bool bias = true;  ///< a layer's bias makes good for the mean error of its outputs
 };
 
 /// One setting as `--set` sees it.

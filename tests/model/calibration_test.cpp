@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "tiny_model.h"
+#include "vq/bias.h"
 
 namespace vq {
 namespace {
@@ -118,12 +119,13 @@ TEST(CalibrationWalk, DriftFollowsReplacedWeights) {
 
 // After replace(), later inputs are those of a model that has the new weight from the start.
 TEST(CalibrationWalk, ReplacedWeightsActOnLaterGroupsOnly) {
-    const MemorySource source = random_model(test::tiny_llama(), 53);
-    const Index vocab = source.model.vocab_size;
-    const std::vector<std::vector<TokenId>> windows = {random_tokens(40, vocab, 45),
-                                                       random_tokens(9, vocab, 46)};
-    const Sums original = reference_sums(source, windows);
-    for (const bool keep : {true, false})
+    for (const auto& [keep, config] :
+         {std::pair{true, test::tiny_llama()}, std::pair{false, test::tiny_qwen2()}}) {
+        const MemorySource source = random_model(config, 53);
+        const Index vocab = source.model.vocab_size;
+        const std::vector<std::vector<TokenId>> windows = {random_tokens(40, vocab, 45),
+                                                           random_tokens(9, vocab, 46)};
+        const Sums original = reference_sums(source, windows);
         for (std::size_t group = 0; group < 4; ++group) {
             MemorySource changed = source;
             Sums want = original;
@@ -145,12 +147,17 @@ TEST(CalibrationWalk, ReplacedWeightsActOnLaterGroupsOnly) {
                         changed.tensors[name] =
                             test::random_matrix(shape.rows, shape.cols, 0.1, 54);
                         walk.replace(name, changed.tensors[name]);
+                        const std::string bias = bias_of(name);
+                        if (!source.has(bias)) continue;
+                        changed.tensors[bias] = test::random_matrix(1, shape.rows, 0.5, 55);
+                        walk.replace(bias, changed.tensors[bias]);
                     }
                     want = reference_sums(changed, windows);
                 }
                 walk.finish(layer);
             }
         }
+    }
 }
 
 TEST(CalibrationWalk, BlocksMayBeFinishedWithoutCollecting) {

@@ -19,15 +19,17 @@ using test::correlated_inputs;
 using test::gaussian;
 using test::Threads;
 
-/// A two-block Llama in memory.
+/// A two-block Llama in memory, or a Qwen2, which has biases in q, k and v.
 class TinySource final : public WeightSource {
 public:
-    TinySource() {
+    explicit TinySource(bool biased = false) {
         const std::string json =
-            R"({"architectures":["LlamaForCausalLM"],"model_type":"llama","vocab_size":40,
+            (biased ? R"({"architectures":["Qwen2ForCausalLM"],"model_type":"qwen2",)"
+                    : R"({"architectures":["LlamaForCausalLM"],"model_type":"llama",)") +
+            std::string(R"("vocab_size":40,
                 "hidden_size":32,"intermediate_size":64,"num_hidden_layers":2,
                 "num_attention_heads":4,"num_key_value_heads":2,"max_position_embeddings":64,
-                "rms_norm_eps":1e-5,"hidden_act":"silu","tie_word_embeddings":true})";
+                "rms_norm_eps":1e-5,"hidden_act":"silu","tie_word_embeddings":true})");
         config_ = parse_hf_config(json, "tiny");
         files_["tokenizer.json"] = "{}";
         add("model.embed_tokens.weight", 40, 32);
@@ -43,6 +45,10 @@ public:
             add(p + "mlp.gate_proj.weight", 64, 32);
             add(p + "mlp.up_proj.weight", 64, 32);
             add(p + "mlp.down_proj.weight", 32, 64);
+            if (!biased) continue;
+            add(p + "self_attn.q_proj.bias", 1, 32);
+            add(p + "self_attn.k_proj.bias", 1, 16);
+            add(p + "self_attn.v_proj.bias", 1, 16);
         }
     }
     const ModelConfig& config() const override { return config_; }
@@ -129,21 +135,25 @@ protected:
     StoreMeta meta(const std::string& fingerprint) const {
         StoreMeta m;
         m.fingerprint = fingerprint;
-        m.config_json = source_.config().hf_json;
-        m.tokenizer = source_.tokenizer_files();
+        m.config_json = source().config().hf_json;
+        m.tokenizer = source().tokenizer_files();
         m.provenance = Json::object();
         return m;
     }
 
     QuantizeReport run(const std::string& file, const Settings& s, bool resume = false,
                        const Progress& progress = {}) {
-        walk_ = std::make_unique<RandomWalk>(source_.config());
-        const std::string fingerprint = run_fingerprint(source_, s, "calib", true, 1);
+        walk_ = std::make_unique<RandomWalk>(source().config());
+        const std::string fingerprint = run_fingerprint(source(), s, "calib", true, 1);
         StoreWriter writer(file, fingerprint, resume);
-        return quantize_model(source_, {walk_.get(), true, {}}, s, 1, meta(fingerprint), writer,
+        return quantize_model(source(), {walk_.get(), true, {}}, s, 1, meta(fingerprint), writer,
                               progress);
     }
 
+    const TinySource& source() const { return biased_ ? with_biases_ : source_; }
+
+    bool biased_ = false;
+    TinySource with_biases_{true};
     TinySource source_;
     std::unique_ptr<RandomWalk> walk_;
     std::filesystem::path folder_;
@@ -211,6 +221,39 @@ TEST_F(QuantizeModel, TextFlowsThroughWhatIsAlreadyQuantized) {
     EXPECT_LT(at("finish 0"), at("collect 1 0"));
 }
 
+TEST_F(QuantizeModel, BiasesTakeTheMeanErrorOfOutputs) {
+    biased_ = true;
+    Settings s = settings("rvq", CodebookScope::tensor);
+    run(path("a.vq.h5"), s);
+    const auto stored = open_stored_model(path("a.vq.h5"));
+    for (Index l = 0; l < 2; ++l)
+        for (const char* part : {"q", "k", "v"}) {
+            const std::string tensor =
+                "model.layers." + std::to_string(l) + ".self_attn." + part + "_proj.";
+            const MatrixD x = correlated_inputs(300, 32, 100 + 10 * l).cast<double>();
+            const auto outputs = [&](const WeightSource& from, const Matrix& bias) {
+                return MatrixD(
+                           (x * from.read(tensor + "weight").cast<double>().transpose()).rowwise() +
+                           bias.cast<double>().row(0))
+                    .colwise()
+                    .mean()
+                    .eval();
+            };
+            const Matrix before = source().read(tensor + "bias");
+            const MatrixD want = outputs(source(), before);
+            const double uncorrected = (outputs(*stored, before) - want).norm();
+            const double corrected =
+                (outputs(*stored, stored->read(tensor + "bias")) - want).norm();
+            EXPECT_LT(corrected, 1e-4 * uncorrected) << tensor;
+            EXPECT_EQ(walk_->replaced.at(tensor + "bias"), stored->read(tensor + "bias"));
+        }
+    s.bias = false;
+    run(path("b.vq.h5"), s);
+    const std::string name = "model.layers.1.self_attn.v_proj.bias";
+    EXPECT_EQ(open_stored_model(path("b.vq.h5"))->read(name), source().read(name));
+    EXPECT_EQ(walk_->replaced.count(name), 0u);
+}
+
 TEST_F(QuantizeModel, ByteIdenticalAtOneAndTwoThreadsAndWhenRepeated) {
     for (const char* method : {"rvq", "vptq", "gptvq", "aqlm", "higgs", "pb-llm", "db-llm",
                                "quip-sharp", "squeezellm", "lq-lora", "best", "bitmod"}) {
@@ -271,6 +314,7 @@ TEST_F(QuantizeModel, GridsByColumnStoreEachGridOnceAndMeetTheirBits) {
 }
 
 TEST_F(QuantizeModel, AStoppedRunResumesToTheSameBytes) {
+    biased_ = true;
     const Settings s = settings("rvq", CodebookScope::model);
     run(path("whole.vq.h5"), s);
     int asked = 0;
