@@ -7,6 +7,7 @@
 
 #include "decode/kernels.h"
 #include "decode/layout.h"
+#include "decode/prefetch.h"
 
 namespace vq::decode::byte_kernel_avx2 {
 
@@ -18,6 +19,7 @@ void rows(const Segment& s, const ByteActivations& x, const std::int32_t* block_
     const __m256i low_bytes = _mm256_set1_epi16(0x00FF);
     for (Index b = 0; b < byte_blocks(s); ++b) {
         const std::uint8_t* block = byte_codes(s, tile, b);
+        prefetch_after(block, byte_unit);
         __m256i sum[parts];
         for (__m256i& v : sum) v = _mm256_set1_epi32(-byte_offset * block_sums[b]);
         for (Index q = 0; q < byte_block / 4; ++q) {

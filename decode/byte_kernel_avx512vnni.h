@@ -6,6 +6,7 @@
 
 #include "decode/kernels.h"
 #include "decode/layout.h"
+#include "decode/prefetch.h"
 
 namespace vq::decode::byte_kernel {
 
@@ -18,6 +19,7 @@ void rows(const Segment& s, const ByteActivations& x, const std::int32_t* block_
     for (int i = 0; i < parts; ++i) total[i] = _mm512_loadu_ps(y + 16 * i);
     for (Index b = 0; b < byte_blocks(s); ++b) {
         const std::uint8_t* block = byte_codes(s, tile, b);
+        prefetch_after(block, byte_unit);
         __m512i sum[parts];
         for (__m512i& v : sum) v = _mm512_set1_epi32(-byte_offset * block_sums[b]);
         for (Index q = 0; q < byte_block / 4; ++q) {

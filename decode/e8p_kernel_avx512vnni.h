@@ -10,6 +10,7 @@
 #include "decode/e8p.h"
 #include "decode/kernels.h"
 #include "decode/panel_codes.h"
+#include "decode/prefetch.h"
 
 namespace vq::decode::e8p_kernel {
 
@@ -100,6 +101,7 @@ void rows_of(const Segment& s, const ByteActivations& x, Index tile, float* y) {
         __m512i first[4] = {bias, bias, bias, bias};
         __m512i second[4] = {bias, bias, bias, bias};
         for (Index v = begin; v < end; ++v, codes += unit) {
+            prefetch_after(codes, unit);
             const __m512i low = quad(2 * v);
             const __m512i high = quad(2 * v + 1);
             stage<0>(t, codes, low, high, first);

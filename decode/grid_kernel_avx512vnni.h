@@ -8,6 +8,7 @@
 
 #include "decode/grid.h"
 #include "decode/kernels.h"
+#include "decode/prefetch.h"
 
 namespace vq::decode::grid_kernel {
 
@@ -72,6 +73,7 @@ void rows_of(const Segment& s, const ByteActivations& x, Index tile, Index begin
         const Index last =
             grid_steps(s) < (g + 1) * steps_a_group ? grid_steps(s) : (g + 1) * steps_a_group;
         for (Index k = g * steps_a_group; k < last; ++k) {
+            prefetch_after(grid_codes(s, tile, k), 4 * grid_tile * Bits);
             __m512i quads[grid_step / 4];  // four activations in every lane
             for (Index q = 0; q < grid_step / 4; ++q) {
                 std::int32_t quad;

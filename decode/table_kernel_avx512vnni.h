@@ -8,6 +8,7 @@
 #include <immintrin.h>
 
 #include "decode/kernels.h"
+#include "decode/prefetch.h"
 #include "decode/table.h"
 
 namespace vq::decode::table_kernel {
@@ -68,6 +69,9 @@ void inputs(const Segment& s, const Unpack* unpack, const ByteActivations& x, In
             const std::uint8_t* words = s.vectors[m]->bytes.data();
             __m512i sum[4] = {};
             for (Index h = 0; h < 2 && (2 * b + h) * 8 < s.groups(); ++h) {
+                if (m == 0)
+                    for (int r = 0; r < 4; ++r)
+                        prefetch_after(codes[r] + (2 * b + h) * s.bits, s.bits);
                 const __m512i in = _mm512_loadu_si512(x.bytes + (2 * b + h) * 64);
                 for (int r = 0; r < 4; ++r)
                     sum[r] = _mm512_dpbusd_epi32(

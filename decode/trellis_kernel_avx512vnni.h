@@ -8,6 +8,7 @@
 #include <immintrin.h>
 
 #include "decode/kernels.h"
+#include "decode/prefetch.h"
 #include "decode/trellis.h"
 
 namespace vq::decode::trellis_kernel {
@@ -55,6 +56,17 @@ struct ByteSum {
     }
 };
 
+/// The same where both halves of C are one number.
+struct ByteSumTwice {
+    __m512i half;
+    explicit ByteSumTwice(const Segment& s)
+        : half(_mm512_set1_epi16(static_cast<short>(s.multiplier[0] & 0xFFFFu))) {}
+    __m512i first(__m512i state) const { return _mm512_mullo_epi16(state, half); }
+    __m512i second(__m512i state) const {
+        return _mm512_add_epi16(_mm512_mulhi_epu16(state, half), first(state));
+    }
+};
+
 template <bool Add0, bool Add1>
 struct TwoProducts {
     __m512i c0, c1, d0, d1;
@@ -87,6 +99,7 @@ void strip(const Segment& s, const Value& value, const Shuffles& shuffles,
         const std::uint8_t* first = codes + (p - begin) * pair_bytes;
         const std::uint8_t* at = first + c0 * chunk_bytes;
         const __m512i q = _mm512_set1_epi32(static_cast<int>(x.pairs[p]));
+        if (c0 == 0) prefetch_after(first, pair_bytes);
         for (int c = 0; c < Chunks; ++c) {
             __m512i bytes = _mm512_loadu_si512(at + c * chunk_bytes);
             if (Wraps && c == Chunks - 1)  // after the last chunk comes the first
@@ -144,7 +157,10 @@ void rows_of(const Segment& s, const ByteActivations& x, Index tile, float* y) {
 /// Calls f with the type of the values.
 template <class F>
 void with_value(const Segment& s, const F& f) {
-    if (s.trellis_value == TrellisValue::byte_sum)
+    if (s.trellis_value == TrellisValue::byte_sum &&
+        s.multiplier[0] >> 16 == (s.multiplier[0] & 0xFFFFu))
+        f.template operator()<ByteSumTwice>();
+    else if (s.trellis_value == TrellisValue::byte_sum)
         f.template operator()<ByteSum>();
     else if (s.addend[0] == 0 && s.addend[1] == 0)
         f.template operator()<TwoProducts<false, false>>();

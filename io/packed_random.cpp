@@ -82,7 +82,9 @@ PackedSegment random_segment(const RandomCode& code, PackedTensor& t, std::uint6
         s.record.trellis_value = code.value;
         s.record.trellis_bits = static_cast<std::uint32_t>(bits);
         s.record.tile_rows = static_cast<std::uint32_t>(tile);
-        s.record.multiplier[0] = code.value == TrellisValue::byte_sum ? 0x83DCD12Du : 0x5A2Du;
+        s.record.multiplier[0] = code.value != TrellisValue::byte_sum ? 0x5A2Du
+                                 : bits <= 2 ? 0xBA69BA69u  // as TrellisCode has them
+                                             : 0x83DCD12Du;
         s.record.multiplier[1] = code.value == TrellisValue::byte_sum ? 0u : 0x9C35u;
         s.record.gain[0] = 1 / 147.8F;
         std::vector<std::uint8_t> streams(

@@ -20,11 +20,12 @@ ViterbiWorkspace& workspace() {
     return own;
 }
 
-std::vector<float> trellis_values(int bits) {
+std::vector<float> trellis_values(int bits, std::uint32_t multiplier) {
     std::vector<float> values(trellis_states);
     for (int s = 0; s < trellis_states; ++s)
         values[static_cast<std::size_t>(s)] =
-            static_cast<float>(trellis_integer(static_cast<std::uint16_t>(s))) * trellis_gain(bits);
+            static_cast<float>(trellis_integer(static_cast<std::uint16_t>(s), multiplier)) *
+            trellis_gain(bits);
     return values;
 }
 
@@ -43,11 +44,12 @@ std::uint32_t window(const std::uint64_t* stream, int size, int at, int count) {
 
 }  // namespace
 
-TrellisCode::TrellisCode(int steps, int bits, int tail)
+TrellisCode::TrellisCode(int steps, int bits, int tail, std::uint32_t multiplier)
     : steps_(steps),
       bits_(bits),
       tail_(tail),
-      values_(std::make_shared<const std::vector<float>>(trellis_values(bits))),
+      multiplier_(multiplier),
+      values_(std::make_shared<const std::vector<float>>(trellis_values(bits, multiplier))),
       viterbi_(std::make_shared<const Viterbi>(*values_, bits)) {
     VQ_ASSERT(bits >= 1 && bits <= 4 && steps * bits >= trellis_state_bits);
 }
@@ -105,7 +107,7 @@ Json TrellisCode::describe() const {
     return {{"code", "trellis"},
             {"dim", steps_},
             {"bits", bits_},
-            {"multiplier", trellis_multiplier},
+            {"multiplier", multiplier_},
             {"gain", trellis_gain(bits_)}};
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "codebooks/code.h"
+#include "lattice/trellis_function.h"
 #include "lattice/viterbi.h"
 
 namespace vq {
@@ -14,7 +15,10 @@ namespace vq {
 class TrellisCode final : public Code {
 public:
     /// steps: T, with T K >= 16. bits: K, 1..4. tail: see Viterbi::encode.
-    TrellisCode(int steps, int bits, int tail);
+    TrellisCode(int steps, int bits, int tail)
+        : TrellisCode(steps, bits, tail, trellis_multiplier(bits)) {}
+    /// With the multiplier of a stored code.
+    TrellisCode(int steps, int bits, int tail, std::uint32_t multiplier);
 
     int dim() const override { return steps_; }
     int bits() const override { return steps_ * bits_; }
@@ -36,6 +40,7 @@ private:
     int steps_;
     int bits_;
     int tail_;
+    std::uint32_t multiplier_;
     std::shared_ptr<const std::vector<float>> values_;
     std::shared_ptr<const Viterbi> viterbi_;
 };

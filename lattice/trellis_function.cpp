@@ -4,9 +4,14 @@
 
 namespace vq {
 
-int trellis_integer(std::uint16_t state) {
-    const std::uint32_t x = state * trellis_multiplier;
+int trellis_integer(std::uint16_t state, std::uint32_t multiplier) {
+    const std::uint32_t x = state * multiplier;
     return static_cast<int>((x & 0xFF) + (x >> 8 & 0xFF) + (x >> 16 & 0xFF) + (x >> 24)) - 510;
+}
+
+std::uint32_t trellis_multiplier(int bits) {
+    VQ_ASSERT(bits >= 1 && bits <= 4);
+    return bits <= 2 ? 0xBA69BA69u : 0x83DCD12Du;
 }
 
 float trellis_gain(int bits) {

@@ -11,7 +11,7 @@
 namespace vq {
 
 /// The integer part of f, in [-510, 510], for a 16-bit state.
-int trellis_integer(std::uint16_t state);
+int trellis_integer(std::uint16_t state, std::uint32_t multiplier);
 
 /// Of trellis_integer to the standard deviation that the code is for (Gaussian of variance 1), for
 /// `bits` = 1..4 bits a weight: found by minimising the mean squared error.
@@ -20,7 +20,9 @@ float trellis_gain(int bits);
 /// Mean squared error of tiles of 256 weights of a Gaussian of variance 1, for `bits` = 1..4.
 double trellis_distortion(int bits);
 
-/// The multiplier of trellis_integer. Stored with every tensor, so that a file says what it needs.
-constexpr std::uint32_t trellis_multiplier = 0x83DCD12D;
+/// The multiplier for `bits` = 1..4, stored with every tensor. Up to 2 bits both its halves are the
+/// same, which saves decoders one multiplication in three and costs no distortion; with more bits
+/// it would cost about 1% (bench/trellis_search.cpp).
+std::uint32_t trellis_multiplier(int bits);
 
 }  // namespace vq

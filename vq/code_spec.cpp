@@ -36,8 +36,10 @@ CodePtr with_constants(CodePtr code, const Json& entry, std::initializer_list<co
 CodePtr parse_trellis(const Json& entry, const Parameters& /*parameters*/, const SpecFault& fail) {
     const auto bits = static_cast<int>(integer(entry, "bits", 1, 4, fail));
     const auto dim = static_cast<int>(integer(entry, "dim", 16, 4096, fail));
-    return with_constants(std::make_shared<TrellisCode>(dim, bits, 1), entry,
-                          {"multiplier", "gain"}, fail);
+    const auto multiplier =
+        static_cast<std::uint32_t>(integer(entry, "multiplier", 0, 0xFFFFFFFF, fail));
+    return with_constants(std::make_shared<TrellisCode>(dim, bits, 1, multiplier), entry, {"gain"},
+                          fail);
 }
 
 CodePtr parse_e8p(const Json& entry, const Parameters& /*parameters*/, const SpecFault& fail) {

@@ -8,12 +8,15 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "decode/prefetch.h"
 #include "decode/vqkit_decode.hpp"
 #include "io/packed_random.h"
 
 namespace vq {
 
 namespace {
+
+using decode::prefetch_ahead;
 
 constexpr int least_passes = 5;
 
@@ -41,8 +44,11 @@ double read_seconds(const std::uint64_t* words, std::size_t count, int threads) 
     parallel_for(threads, [&](Index t) {
         const std::uint64_t* from = words + static_cast<std::size_t>(t) * stretch;
         std::uint64_t sum[8] = {};
-        for (std::size_t i = 0; i < stretch; i += 8)
+        for (std::size_t i = 0; i < stretch; i += 8) {
+            // As kernels do, without which a third of the bandwidth is lost at the ends of pages.
+            __builtin_prefetch(from + i + prefetch_ahead / sizeof(std::uint64_t));
             for (std::size_t k = 0; k < 8; ++k) sum[k] ^= from[i + k];
+        }
         std::copy_n(sum, 8, sums.data() + static_cast<std::size_t>(t) * 8);
     });
     const double seconds = now() - start;
@@ -54,7 +60,7 @@ double read_seconds(const std::uint64_t* words, std::size_t count, int threads) 
     return seconds;
 }
 
-/// One group of tensors, measured in passes; after each the same memory is read by a plain loop.
+/// One group of tensors, measured in passes; after each the same memory is read from end to end.
 void measure(const vqd::File& file, const std::vector<std::size_t>& tensors, const void* data,
              std::size_t bytes, const KernelBenchOptions& options, KernelTiming& out) {
     vqd::Decoder decoder(file, {run_tasks, nullptr});

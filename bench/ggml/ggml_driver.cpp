@@ -97,8 +97,10 @@ double read_seconds(const std::vector<ggml_tensor*>& matrices, int threads) {
              m < matrices.size() * (t + 1) / sums.size(); ++m) {
             const auto* words = static_cast<const std::uint64_t*>(matrices[m]->data);
             const std::size_t count = ggml_nbytes(matrices[m]) / sizeof(std::uint64_t) / 8 * 8;
-            for (std::size_t i = 0; i < count; i += 8)
+            for (std::size_t i = 0; i < count; i += 8) {
+                __builtin_prefetch(words + i + 1024);  // as vq bench kernels reads
                 for (std::size_t k = 0; k < 8; ++k) sum[k] ^= words[i + k];
+            }
         }
         for (const std::uint64_t s : sum) sums[t] ^= s;
     };

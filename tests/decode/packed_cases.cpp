@@ -53,7 +53,10 @@ const std::vector<PackedCase>& cases() {
         for (int k = 1; k <= 4; ++k) {
             trellis({32, 1}, byte_sum_code(k, 32));
             trellis({63, 131, Rotation::both}, byte_sum_code(k, 64));
+            TrellisCode halves_alike = byte_sum_code(k, 160);
+            halves_alike.multiplier[0] = 0xBA69BA69u;
             trellis({200, 257, Rotation::none, false}, byte_sum_code(k, 160));
+            trellis({200, 257, Rotation::none, false}, halves_alike);
         }
         trellis({300, 258, Rotation::in, false, true}, byte_sum_code(2, 320));
         trellis({96, 64}, byte_sum_code(3, 96));

@@ -62,7 +62,9 @@ TEST(TrellisCode, StatesAreWindowsOfACyclicStream) {
     for (int r = 0; r < 32; ++r) {
         const std::uint64_t turned = r == 0 ? stream : stream >> (2 * r) | stream << (64 - 2 * r);
         const auto state = static_cast<std::uint16_t>(turned);
-        EXPECT_EQ(xhat[r], trellis_gain(2) * static_cast<float>(trellis_integer(state))) << r;
+        EXPECT_EQ(xhat[r], trellis_gain(2) *
+                               static_cast<float>(trellis_integer(state, trellis_multiplier(2))))
+            << r;
     }
 }
 

@@ -24,7 +24,8 @@ std::vector<float> values_of(int bits) {
     std::vector<float> values(trellis_states);
     for (int s = 0; s < trellis_states; ++s)
         values[s] =
-            trellis_gain(bits) * static_cast<float>(trellis_integer(static_cast<std::uint16_t>(s)));
+            trellis_gain(bits) * static_cast<float>(trellis_integer(static_cast<std::uint16_t>(s),
+                                                                    trellis_multiplier(bits)));
     return values;
 }
 
