@@ -60,6 +60,19 @@ void rows(const Segment& s, const ByteActivations& x, Index tile, Index begin, I
     }
 }
 
+void panel(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes) {
+    const __m256i values = _mm256_load_si256(reinterpret_cast<const __m256i*>(s.grid->bytes));
+    const Index first = group * (activation_group / grid_step);
+    for (Index q = 0; q < quads; ++q)
+        for (Index r = 0; r < grid_tile; r += 8) {
+            const __m256i codes =
+                codes_of_quad(grid_codes(s, tile, first + 4 * q / grid_step) + 4 * r, s.bits,
+                              static_cast<int>(q % (grid_step / 4)));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes + (q * grid_tile + r) * 4),
+                                _mm256_shuffle_epi8(values, codes));
+        }
+}
+
 }  // namespace
 
 }  // namespace vq::decode::grid_kernel_avx2

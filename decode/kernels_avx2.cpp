@@ -1,5 +1,5 @@
 // AVX2 with FMA. 256-entry tables do not fit its shuffles: lookups are scalar loads here, tables
-// are built with vectors. The trellis runs 8 rows and two columns a register.
+// are built with vectors.
 #include <immintrin.h>
 
 #include <type_traits>
@@ -12,8 +12,9 @@
 #include "decode/kernels.h"
 #include "decode/lut.h"
 #include "decode/panel_codes.h"
+#include "decode/panel_kernel_avx2.h"
 #include "decode/table_kernel_avx2.h"
-#include "decode/trellis.h"
+#include "decode/trellis_kernel_avx2.h"
 
 namespace vq::decode {
 
@@ -85,105 +86,6 @@ void lut_rows(const Segment& s, Index padded_rows, const LutTables& tables, Inde
                     tables.scales[b] * static_cast<float>(sum[lut_position(r)] - bias);
         }
     }
-}
-
-/// Sums of the four bytes of both words of 16 states, as 16-bit integers.
-__m256i value_sums(const Segment& s, __m256i state) {
-    const __m256i ones = _mm256_set1_epi8(1);
-    const auto set = [](std::uint32_t v) { return _mm256_set1_epi16(static_cast<short>(v)); };
-    __m256i first;
-    __m256i second;
-    if (s.trellis_value == TrellisValue::byte_sum) {
-        const __m256i low = set(s.multiplier[0] & 0xFFFFu);
-        first = _mm256_mullo_epi16(state, low);
-        second = _mm256_add_epi16(_mm256_mulhi_epu16(state, low),
-                                  _mm256_mullo_epi16(state, set(s.multiplier[0] >> 16)));
-    } else {
-        first = _mm256_add_epi16(_mm256_mullo_epi16(state, set(s.multiplier[0])), set(s.addend[0]));
-        second =
-            _mm256_add_epi16(_mm256_mullo_epi16(state, set(s.multiplier[1])), set(s.addend[1]));
-    }
-    return _mm256_add_epi16(_mm256_maddubs_epi16(first, ones), _mm256_maddubs_epi16(second, ones));
-}
-
-/// The 64 bits of a column from row r0 (a multiple of 8) on: K bytes a step of 8 rows.
-std::uint64_t window(const Segment& s, const std::uint8_t* pair, Index odd, Index r0) {
-    const Index chunk_bytes = 4 * s.trellis_bits;
-    const Index column_bytes = s.tile_rows / 8 * s.trellis_bits;
-    std::uint64_t bits = 0;
-    for (Index i = 0; i < 8; ++i) {
-        Index at = r0 / 8 * s.trellis_bits + i;
-        while (at >= column_bytes) at -= column_bytes;
-        const Index chunk = at / chunk_bytes;
-        bits |= std::uint64_t{pair[(2 * chunk + odd) * chunk_bytes + at % chunk_bytes]} << 8 * i;
-    }
-    return bits;
-}
-
-/// States of rows r0 .. r0 + 7 of a pair: 32-bit lane r holds the first column's in its low half.
-__m256i states(const Segment& s, const std::uint8_t* pair, Index r0) {
-    const int k = s.trellis_bits;
-    const __m256i low = _mm256_set1_epi64x(0xFFFF);
-    __m256i rows[2];  // even rows, odd rows, as (column 0 | column 1 << 16) in qwords
-    const auto w0 = static_cast<long long>(window(s, pair, 0, r0));
-    const auto w1 = static_cast<long long>(window(s, pair, 1, r0));
-    for (int odd = 0; odd < 2; ++odd) {
-        const __m256i shift =
-            _mm256_setr_epi64x(odd * k, (2 + odd) * k, (4 + odd) * k, (6 + odd) * k);
-        const __m256i a = _mm256_and_si256(_mm256_srlv_epi64(_mm256_set1_epi64x(w0), shift), low);
-        const __m256i b = _mm256_and_si256(_mm256_srlv_epi64(_mm256_set1_epi64x(w1), shift), low);
-        rows[odd] = _mm256_or_si256(a, _mm256_slli_epi64(b, 16));
-    }
-    return _mm256_or_si256(rows[0], _mm256_slli_epi64(rows[1], 32));
-}
-
-void trellis_rows(const Segment& s, const ByteActivations& x, Index tile, float* y) {
-    constexpr Index pairs_a_group = activation_group / 2;
-    const Index pairs = trellis_pairs(s);
-    for (Index g = 0; g * pairs_a_group < pairs; ++g) {
-        const Index begin = g * pairs_a_group;
-        const Index end = pairs < begin + pairs_a_group ? pairs : begin + pairs_a_group;
-        const __m256i bias = _mm256_set1_epi32(-byte_sum_mean * x.sums[g]);
-        for (Index r0 = 0; r0 < s.tile_rows; r0 += 8) {
-            __m256i sum = bias;
-            for (Index p = begin; p < end; ++p) {
-                const __m256i bytes = value_sums(s, states(s, trellis_codes(s, tile, p), r0));
-                const auto q0 = static_cast<std::int8_t>(x.pairs[p] & 0xFFu);
-                const auto q1 = static_cast<std::int8_t>(x.pairs[p] >> 16 & 0xFFu);
-                const __m256i q = _mm256_set1_epi32((q0 & 0xFFFF) | q1 * 65536);
-                sum = _mm256_add_epi32(sum, _mm256_madd_epi16(bytes, q));
-            }
-            _mm256_storeu_ps(y + r0, _mm256_add_ps(_mm256_loadu_ps(y + r0),
-                                                   _mm256_mul_ps(_mm256_set1_ps(x.scales[g]),
-                                                                 _mm256_cvtepi32_ps(sum))));
-        }
-    }
-}
-
-void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
-           Index stride) {
-    const __m256i low_bytes = _mm256_set1_epi16(0x00FF);
-    for (Index t = 0; t < tokens; ++t)
-        for (Index r = 0; r < panel_rows; r += 8) {
-            __m256i sum = _mm256_set1_epi32(-128 * x.sums[t]);
-            for (Index q = 0; q < quads; ++q) {
-                const __m256i v = _mm256_loadu_si256(
-                    reinterpret_cast<const __m256i*>(w.bytes + (q * panel_rows + r) * 4));
-                const __m256i quad =
-                    _mm256_set1_epi32(static_cast<int>(x.quads[t * (activation_group / 4) + q]));
-                // As 16-bit integers: bytes 0 and 2, then bytes 1 and 3.
-                const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(quad, 8), 8);
-                const __m256i odd = _mm256_srai_epi16(quad, 8);
-                sum = _mm256_add_epi32(
-                    sum, _mm256_add_epi32(_mm256_madd_epi16(_mm256_and_si256(v, low_bytes), even),
-                                          _mm256_madd_epi16(_mm256_srli_epi16(v, 8), odd)));
-            }
-            const __m256 scale =
-                _mm256_mul_ps(_mm256_loadu_ps(w.row_scales + r), _mm256_set1_ps(x.scales[t]));
-            float* to = y + t * stride + r;
-            _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to),
-                                               _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sum))));
-        }
 }
 
 float round_weights(const float* v, std::uint8_t* bytes) {
@@ -280,6 +182,13 @@ float dot_of(const T* a, const float* b, Index n) {
     return total;
 }
 
+void code_panel(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes) {
+    if (s.code == CodeKind::grid)
+        grid_kernel_avx2::panel(s, tile, group, quads, bytes);
+    else
+        code_panel_plain(s, tile, group, quads, bytes);
+}
+
 }  // namespace
 
 const Kernels kernels_avx2 = {"avx2",
@@ -288,13 +197,13 @@ const Kernels kernels_avx2 = {"avx2",
                               quantize_activations,
                               lut_tables,
                               lut_rows,
-                              trellis_rows,
+                              trellis_kernel_avx2::rows,
                               e8p_kernel_avx2::rows,
                               grid_kernel_avx2::rows,
                               byte_kernel_avx2::rows,
                               table_kernel_avx2::rows,
-                              panel,
-                              code_panel_plain,
+                              panel_kernel_avx2::panel,
+                              code_panel,
                               nullptr,
                               round_weights,
                               dot_of<Floats>,

@@ -9,14 +9,11 @@
 namespace vq::decode {
 
 /// How far ahead; from 4 to 16 KB it makes no difference.
-inline constexpr std::uintptr_t prefetch_ahead = 8192;
+inline constexpr Index prefetch_ahead = 8192;
 
 /// For codes [at, at + bytes), of which the ones further on may lie past the end: nothing is read.
 static inline void prefetch_after(const std::uint8_t* at, Index bytes) {
-    for (Index i = 0; i < bytes; i += 64)
-        __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(at) +
-                                                         prefetch_ahead +
-                                                         static_cast<std::uintptr_t>(i)));
+    for (Index i = 0; i < bytes; i += 64) __builtin_prefetch(at + prefetch_ahead + i);
 }
 
 }  // namespace vq::decode

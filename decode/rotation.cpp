@@ -24,9 +24,10 @@ using Signs = std::array<float, std::size_t{most_order} * most_order>;
 
 Signs make_signs(int p, bool transpose) {
     Signs signs{};
+    std::size_t at = 0;
     for (int j = 0; j < p; ++j)
         for (int i = 0; i < p; ++i)
-            signs[static_cast<std::size_t>(j * p + i)] =
+            signs[at++] =
                 (transpose ? hadamard_plus(p, j, i) : hadamard_plus(p, i, j)) ? 1.0F : -1.0F;
     return signs;
 }

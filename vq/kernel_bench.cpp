@@ -46,7 +46,8 @@ double read_seconds(const std::uint64_t* words, std::size_t count, int threads) 
         std::uint64_t sum[8] = {};
         for (std::size_t i = 0; i < stretch; i += 8) {
             // As kernels do, without which a third of the bandwidth is lost at the ends of pages.
-            __builtin_prefetch(from + i + prefetch_ahead / sizeof(std::uint64_t));
+            __builtin_prefetch(from + i +
+                               static_cast<std::size_t>(prefetch_ahead) / sizeof(std::uint64_t));
             for (std::size_t k = 0; k < 8; ++k) sum[k] ^= from[i + k];
         }
         std::copy_n(sum, 8, sums.data() + static_cast<std::size_t>(t) * 8);

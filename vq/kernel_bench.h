@@ -26,7 +26,7 @@ struct KernelTiming {
     Index tensors = 0;           ///< that were cycled through
     double bits_per_weight = 0;  ///< codes, scales, transform data
     double seconds = 0;          ///< of one product: the median pass over the tensors, by tensor
-    double bandwidth = 0;        ///< bytes a second read by a loop that prefetches, median in the same run
+    double bandwidth = 0;        ///< bytes a second that a loop reads, median in the same run
 
     double bytes_per_second() const {
         return bits_per_weight / 8 * static_cast<double>(rows * cols) / seconds;

@@ -170,6 +170,14 @@ TEST_F(Packed, WhatCannotBeDoneIsSaidInOneLine) {
         EXPECT_THAT(outcome.err, testing::HasSubstr(why));
         EXPECT_THAT(outcome.err, testing::StartsWith("error: "));
     };
+    const std::string sparse = *folder_ + "/sparse.vq.h5";
+    ASSERT_EQ(run_vq({"quantize", tiny_model, "--calib", tiny_model + "/calib.txt",
+                      "--calib-tokens", "256", "--method", "squeezellm", "--bits", "4.5", "--set",
+                      "kmeans.iterations=2", "-o", sparse, "--quiet"})
+                  .code,
+              0);
+    refused({"export", sparse, "--to", "packed", "-o", *folder_ + "/x.vqp", "--quiet"},
+            "low-rank or sparse");
     refused({"export", store(), "--to", "packed", "--dtype", "bf16", "-o", *folder_ + "/x.vqp",
              "--quiet"},
             "--dtype bf16");
