@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "io/packed_random.h"
 #include "tests/decode/packed_cases.h"
 #include "vq/hadamard.h"
 
@@ -182,6 +183,31 @@ TEST(IntegerProducts, LargeIntegerBatchesAgreeAndErrAsRoundingDoes) {
         EXPECT_LE(error, 2 * std::pow(4.5 / 127, 2) / 12 * size + grid) << c.name;
         if (c.tensor.cols > 1) {
             EXPECT_GT(error, 0) << c.name;
+        }
+    }
+}
+
+/// A layer of a model of 7 billion weights and a row more; a code of each layout.
+TEST(IntegerProducts, LargeOddShapesAgreeOnEveryInstructionSet) {
+    constexpr Index rows = 4097;
+    constexpr Index cols = 11008;
+    const std::vector<float> x = test::activations(cols, 37);
+    for (const char* code :
+         {"lut-2x8", "trellis-2", "trellis-3", "e8p", "scalar-2", "kmeans-6x12-outputs"}) {
+        PackedBuffer buffer;
+        random_packed(code, rows, cols, 1, 5, buffer.sink());
+        std::vector<float> want;
+        for (const std::string& isa : test::isas()) {
+            const test::IsaScope scope(isa);
+            const vqd::File file(buffer.data(), buffer.size());
+            vqd::Decoder decoder(file);
+            std::vector<float> y(static_cast<std::size_t>(rows));
+            decoder.matvec(0, x.data(), y.data());
+            if (want.empty()) {
+                want = y;
+                ASSERT_TRUE(std::any_of(y.begin(), y.end(), [](float v) { return v != 0; }));
+            }
+            EXPECT_EQ(y, want) << code << " " << isa;
         }
     }
 }
