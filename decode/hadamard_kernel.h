@@ -7,6 +7,7 @@
 
 #include "base/hadamard.h"
 #include "decode/kernels.h"
+#include "decode/rotation.h"
 
 namespace vq::decode::hadamard_kernel {
 

@@ -14,7 +14,7 @@ inline constexpr Index byte_padding = 32;
 
 /// Activations of one segment as int8, a scale a group of activation_group columns.
 struct ByteActivations {
-    /// size (ceil(cols / 2)): the bytes (q_j, q_j, q_{j+1}, q_{j+1}) of a pair of columns, q_j in
+    /// size (cols / 2), padded: the bytes (q_j, q_j, q_{j+1}, q_{j+1}) of a pair of columns, q_j in
     /// the lowest byte.
     const std::uint32_t* pairs;
     const std::int8_t* bytes;  ///< size (cols), padded
@@ -101,10 +101,6 @@ struct Kernels {
 extern const Kernels kernels_scalar;
 extern const Kernels kernels_avx2;
 extern const Kernels kernels_avx512vnni;
-
-/// [j][i]: entry (i, j) of the Hadamard matrix of order p in {12, 20, 28, 36}, or of its transpose,
-/// as 1 or -1.
-const float* hadamard_signs(int p, bool transpose);
 
 /// The best table of the processor, or the one that VQ_ISA asks for (avx512 means VBMI and VNNI
 /// here; a processor without them gets avx2). Throws Error as active_isa().

@@ -97,7 +97,9 @@ private:
     }
 
     const std::uint8_t* bytes_of(const Section& s, const std::string& where) const {
-        if (s.offset % section_align != 0 || s.offset > bytes_ || s.bytes > bytes_ - s.offset)
+        // Never at the header: kernels may read (and never use) a few bytes before codes.
+        if (s.offset % section_align != 0 || s.offset > bytes_ || s.bytes > bytes_ - s.offset ||
+            (s.bytes > 0 && s.offset < sizeof(FileHeader)))
             fail("a section lies outside of the file", where);
         return data_ + s.offset;
     }
@@ -161,8 +163,8 @@ private:
         }
         if (at != t.padded_cols) fail("the segments do not cover the columns", where);
         t.segments = {file_.segments_.data() + first, r.segments};
-        if (t.rotated_in) t.signs_in = signs(r.seed_in, t.cols);
-        if (t.rotated_out) t.signs_out = signs(r.seed_out, t.rows);
+        if (t.rotated_in) t.signs_in = signs(r.seed_in, t.cols, where);
+        if (t.rotated_out) t.signs_out = signs(r.seed_out, t.rows, where);
         file_.tensors_.push_back(t);
     }
 
@@ -220,10 +222,15 @@ private:
         fail("unknown kind of scale", where);
     }
 
-    /// Drawn once for all tensors that share them, of sizes for which there are codes in the file.
-    const std::uint64_t* signs(std::uint64_t seed, Index n) {
+    /// Drawn once for all tensors that share them. A bit for each row and column is less than a
+    /// tensor's codes and record take: tensors that share codes must not add up to more.
+    const std::uint64_t* signs(std::uint64_t seed, Index n, const std::string& where) {
         std::vector<std::uint64_t>& bits = file_.signs_[{seed, n}];
-        if (bits.empty()) bits = sign_bits(seed, n);
+        if (bits.empty()) {
+            sign_bytes_ += static_cast<std::uint64_t>(n + 7) / 8;
+            if (sign_bytes_ > bytes_) fail("the file is too small for its rotations", where);
+            bits = sign_bits(seed, n);
+        }
         return bits.data();
     }
 
@@ -418,6 +425,7 @@ private:
     std::size_t bytes_;
     FileHeader header_{};
     std::uint64_t codebook_bytes_ = 0;
+    std::uint64_t sign_bytes_ = 0;
     std::string_view names_;
     std::set<std::string_view> seen_;
 };

@@ -1,4 +1,4 @@
-// Kernels read codes from one end to the other, and ask for what comes next themselves: the
+// Kernels that read codes from one end to the other ask for what comes next themselves: the
 // processor's own prefetching ends at every page of 4 KB.
 #pragma once
 

@@ -18,6 +18,10 @@ void transform_outputs(const Kernels& kernels, const Tensor& t, float* y, float*
 /// y := U y.
 void rotate_outputs(const Kernels& kernels, const Tensor& t, float* y, float* scratch);
 
+/// [j][i]: entry (i, j) of the Hadamard matrix of order p in {12, 20, 28, 36}, or of its transpose,
+/// as 1 or -1; null for p = 1.
+const float* hadamard_signs(int p, bool transpose);
+
 /// The random signs of a rotation of n values, a bit each: set where random_sign() is -1.
 std::vector<std::uint64_t> sign_bits(std::uint64_t seed, Index n);
 

@@ -57,7 +57,7 @@ void VectorProduct::lay_out(Arena& arena) {
     }
     b_.tables = {arena.take<std::uint8_t>(table_bytes), arena.take<float>(blocks)};
     const Index groups = std::max(ceil_div(cols, activation_group), vector_blocks);
-    b_.bytes = {arena.take<std::uint32_t>(ceil_div(cols, 2)),
+    b_.bytes = {arena.take<std::uint32_t>(ceil_div(cols, byte_padding) * byte_padding / 2),
                 arena.take<std::int8_t>(std::max(ceil_div(cols, byte_padding) * byte_padding,
                                                  vector_blocks * table_block * table_most_dim)),
                 arena.take<float>(groups), arena.take<std::int32_t>(groups)};

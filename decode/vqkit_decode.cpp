@@ -45,13 +45,15 @@ void* aligned(void* scratch, std::size_t bytes, std::size_t needed) {
 
 using vq::decode::most_together;
 
-/// The tensors of one round of vqd_matvecs; 0 when there is none such or they differ in columns.
+/// Of `count` tensors those of the round of vqd_matvecs that begins with number `first`; 0 when
+/// there is none such or the call's tensors differ in columns.
 std::size_t some_tensors(const vqd_file* file, const std::size_t* tensors, std::size_t count,
-                         const Tensor* (&out)[most_together]) {
-    const std::size_t n = std::min(count, most_together);
+                         std::size_t first, const Tensor* (&out)[most_together]) {
+    const Tensor* like = tensor_at(file, tensors[0]);
+    const std::size_t n = std::min(count - first, most_together);
     for (std::size_t i = 0; i < n; ++i) {
-        out[i] = tensor_at(file, tensors[i]);
-        if (out[i] == nullptr || out[i]->cols != out[0]->cols) return 0;
+        out[i] = tensor_at(file, tensors[first + i]);
+        if (out[i] == nullptr || like == nullptr || out[i]->cols != like->cols) return 0;
     }
     return n;
 }
@@ -189,7 +191,7 @@ size_t vqd_matvecs_scratch_bytes(const vqd_file* file, const size_t* tensors, si
     std::size_t most = 0;
     for (std::size_t i = 0; i < count; i += most_together) {
         const Tensor* some[most_together];
-        const std::size_t n = some_tensors(file, tensors + i, count - i, some);
+        const std::size_t n = some_tensors(file, tensors, count, i, some);
         if (n == 0) return 0;
         most = std::max(most, vq::decode::scratch_bytes({some, n}));
     }
@@ -212,7 +214,7 @@ vqd_status vqd_matvecs(const vqd_file* file, const size_t* tensors, size_t count
     const auto how = mode == VQD_EXACT ? vq::decode::Mode::exact : vq::decode::Mode::int8;
     for (std::size_t i = 0; i < count; i += most_together) {
         const Tensor* some[most_together];
-        const std::size_t n = some_tensors(file, tensors + i, count - i, some);
+        const std::size_t n = some_tensors(file, tensors, count, i, some);
         vq::decode::multiply(*file->kernels, {some, n}, how, x, y + i, at, pool);
     }
     return VQD_OK;

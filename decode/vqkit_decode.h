@@ -94,7 +94,7 @@ VQD_API vqd_status vqd_matmul(const vqd_file* file, size_t tensor, vqd_mode mode
                               const vqd_threads* threads);
 /* y[i] = W_i x for several tensors of as many columns each, as queries, keys and values of a layer:
  * the same results as of vqd_matvec one by one, with fewer waits of threads for each other.
- * vqd_matvecs_scratch_bytes is 0 where a tensor is missing. */
+ * vqd_matvecs_scratch_bytes is 0 where a tensor is missing or has other columns. */
 VQD_API size_t vqd_matvecs_scratch_bytes(const vqd_file* file, const size_t* tensors, size_t count);
 VQD_API vqd_status vqd_matvecs(const vqd_file* file, const size_t* tensors, size_t count,
                                vqd_mode mode, const float* x, float* const* y, void* scratch,

@@ -205,6 +205,9 @@ std::int64_t Linear::weight_bytes() const {
     return in() * out() * (impl_->precision == Precision::bf16 ? 2 : 4);
 }
 
+bool Linear::packed() const {
+    return impl_->packed_weights.has_value();
+}
 Index Linear::in() const {
     return impl_->in;
 }

@@ -43,6 +43,7 @@ public:
     Linear(Linear&&) noexcept;
     Linear& operator=(Linear&&) noexcept;
 
+    bool packed() const;
     Index in() const;
     Index out() const;
     /// Bytes of weights that a product with one token reads.

@@ -212,7 +212,7 @@ void mlp_hidden(const BlockContext& block, const Vector& norm, const MlpWeights&
     for_token_tiles(tokens, [&](Index first, Index count) {
         const auto x = scratch.floats(count * hidden);
         norm_rows(block, stream + first * hidden, count, norm, x.floats());
-        if (count == 1) {
+        if (count == 1 && mlp.gate.packed()) {
             const auto up = scratch.floats(inner);
             const Linear* const both[] = {&mlp.gate, &mlp.up};
             float* const to[] = {out + first * inner, up.floats()};

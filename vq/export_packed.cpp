@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <map>
 #include <numeric>
 
@@ -101,7 +102,12 @@ private:
         const Array& values = stored.arrays.at("dense");
         const bool matrix = t.rows > 1;
         if (matrix && matrices_ == PackedMatrices::int8) {
-            bytes(values.to_f32(), t);
+            std::vector<float> floats = values.to_f32();
+            const auto too_large = [](float v) { return std::fabs(v) > 127 * 65504.0F; };
+            if (std::any_of(floats.begin(), floats.end(), too_large))
+                throw Error("a value is too large for the scale of an 8-bit block", t.name,
+                            "export with --dtype f16 or to safetensors");
+            bytes(std::move(floats), t);
         } else if (values.type == ElementType::f16) {
             t.kind = TensorKind::dense_f16;
             t.dense = values.bytes;

@@ -206,6 +206,11 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
             throw Error("no such shared codebook", name, "start again without --resume");
         return found->second;
     };
+    // With its bias, where that was corrected with the weights.
+    const auto finished = [&](const std::string& name) {
+        const std::string bias = bias_of(name);
+        return store.has(name) && (!settings.bias || !source.has(bias) || store.has(bias));
+    };
     std::set<std::string> quantized;
     double stored_bits = 0;
     double done = 0;
@@ -224,9 +229,7 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
         const std::vector<LinearGroup> groups = linear_groups(source.config(), l);
         for (std::size_t g = 0; g < groups.size(); ++g) {
             const LinearGroup& group = groups[g];
-            const bool all_there =
-                std::all_of(group.names.begin(), group.names.end(),
-                            [&](const std::string& name) { return store.has(name); });
+            const bool all_there = std::all_of(group.names.begin(), group.names.end(), finished);
             HessianSum sum(group.cols);
             DriftSum drift;
             if (!all_there) {
@@ -246,7 +249,7 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                 StoredTensor stored;
                 Matrix what;
                 const std::string bias = bias_of(name);
-                if (store.has(name)) {
+                if (finished(name)) {
                     stored = store.read_part(name);
                     what = decode_stored(stored, lookup);
                     t.resumed = true;
@@ -269,7 +272,6 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                     stored.seconds =
                         std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
                             .count();
-                    // Before the weights: a run that goes on finds both or does both again.
                     if (settings.bias && source.has(bias))
                         store.write_part(dense_tensor(
                             bias, corrected_bias(source.read(bias), target, what, sum)));

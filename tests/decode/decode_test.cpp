@@ -170,6 +170,25 @@ TEST(Decode, SeveralTensorsTogetherGiveWhatEachGives) {
     };
     EXPECT_EQ(call(scratch.size()), VQD_OK);
     EXPECT_EQ(call(100), VQD_BAD_ARGUMENT);
+    // More columns than the others, in the first round of eight and in a later one.
+    PackedBuffer mixed;
+    {
+        PackedWriter writer(mixed.sink());
+        for (int i = 0; i < 10; ++i) {
+            PackedTensor t;
+            t.name = "w" + std::to_string(i);
+            t.rows = 2;
+            t.cols = i == 9 ? 12 : 4;
+            t.kind = decode::TensorKind::dense_f32;
+            t.dense.resize(static_cast<std::size_t>(t.rows * t.cols) * sizeof(float));
+            writer.add_tensor(t);
+        }
+        writer.finish();
+    }
+    const vqd::File other(mixed.data(), mixed.size());
+    for (const std::vector<std::size_t>& some :
+         {std::vector<std::size_t>{0, 9}, {0, 1, 2, 3, 4, 5, 6, 7, 9}})
+        EXPECT_EQ(vqd_matvecs_scratch_bytes(other.get(), some.data(), some.size()), 0u);
     tensors.back() = 99;
     EXPECT_EQ(call(scratch.size()), VQD_BAD_ARGUMENT);
     EXPECT_EQ(vqd_matvecs_scratch_bytes(file.get(), tensors.data(), tensors.size()), 0u);

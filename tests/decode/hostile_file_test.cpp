@@ -22,6 +22,7 @@ std::vector<PackedCase> small_cases() {
     out.push_back(test::residual_case(decode::CodeKind::grid,
                                       {40, 33, test::Rotation::none, true, false, 128}, 1, {3},
                                       false, 5));
+    out.push_back(test::byte_case({40, 33, test::Rotation::in}, 6));
     return out;
 }
 
@@ -80,6 +81,26 @@ TEST(HostileFile, EveryFlippedByteOfHeaderAndDirectoryIsNoticed) {
 }
 
 /// Fields with any content under right checksums: refused, or harmless when used.
+TEST(HostileFile, CodesDoNotBeginAtTheHeader) {
+    for (const PackedCase& c : small_cases()) {
+        PackedBuffer copy = copy_of(c);
+        decode::FileHeader header;
+        std::memcpy(&header, copy.data(), sizeof(header));
+        const std::uint64_t record =
+            header.directory.offset + header.blobs * sizeof(decode::BlobRecord) +
+            header.codebooks * sizeof(decode::CodebookRecord) + sizeof(decode::TensorRecord) +
+            offsetof(decode::SegmentRecord, codes);
+        for (const std::uint64_t offset : {0, 64}) {
+            std::memcpy(copy.bytes() + record, &offset, sizeof(offset));
+            fix_checksums(copy);
+            vqd_file* file = nullptr;
+            std::string why;
+            EXPECT_EQ(try_open(copy.data(), copy.size(), &file, &why), VQD_BAD_FILE) << c.name;
+            EXPECT_NE(why.find("outside"), std::string::npos) << why;
+        }
+    }
+}
+
 TEST(HostileFile, LiesUnderRightChecksumsDoNoHarm) {
     std::size_t opened = 0;
     std::size_t refused = 0;

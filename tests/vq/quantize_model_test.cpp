@@ -323,6 +323,13 @@ TEST_F(QuantizeModel, AStoppedRunResumesToTheSameBytes) {
     EXPECT_THROW(run(path("part.vq.h5"), s, false, stop), Cancelled);
     EXPECT_FALSE(std::filesystem::exists(path("part.vq.h5")));
     EXPECT_TRUE(std::filesystem::exists(path("part.vq.h5.parts")));
+    // A bias that was lost is made again, with its weights.
+    int removed = 0;
+    for (const auto& file : std::filesystem::directory_iterator(path("part.vq.h5.parts")))
+        if (file.path().filename().string().find("layers.0.self_attn.k_proj.bias") !=
+            std::string::npos)
+            removed += std::filesystem::remove(file.path()) ? 1 : 0;
+    EXPECT_EQ(removed, 1);
     const QuantizeReport report = run(path("part.vq.h5"), s, true);
     EXPECT_TRUE(report.tensors.front().resumed);
     EXPECT_FALSE(report.tensors.back().resumed);
