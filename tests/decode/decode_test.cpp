@@ -145,6 +145,7 @@ TEST(Decode, SeveralTensorsTogetherGiveWhatEachGives) {
     std::vector<std::size_t> tensors;
     std::vector<std::vector<float>> y;
     std::vector<float*> to;
+    to.reserve(file.size());
     for (std::size_t i = 0; i < file.size(); ++i) {
         tensors.push_back(i);
         y.emplace_back(static_cast<std::size_t>(file.info(i).rows), 7.0F);

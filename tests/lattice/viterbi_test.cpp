@@ -52,7 +52,9 @@ TEST(Viterbi, EveryInstructionSetFindsTheSamePath) {
     for (int bits = 1; bits <= 4; ++bits) {
         const std::vector<float> values = values_of(bits);
         for (const int steps : {16, 17, 33, 64}) {
-            std::vector<float> x = gaussian(steps, static_cast<std::uint64_t>(100 * bits + steps));
+            std::vector<float> x =
+                gaussian(steps, std::uint64_t{100} * static_cast<std::uint64_t>(bits) +
+                                    static_cast<std::uint64_t>(steps));
             x[3] = 40.0F;  // saturates
             std::vector<std::vector<std::uint16_t>> found;
             for (const Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512}) {
