@@ -1,6 +1,5 @@
 // The kernel of bytes with scales for 32 columns for AVX2: as that of AVX-512, 8 rows a register.
-// Bytes times bytes would saturate in 16 bits, so that even and odd ones are multiplied as 16-bit
-// integers. Included by kernels_avx2.cpp alone.
+// Included by kernels_avx2.cpp alone.
 #pragma once
 
 #include <immintrin.h>
@@ -8,6 +7,7 @@
 #include "decode/kernels.h"
 #include "decode/layout.h"
 #include "decode/prefetch.h"
+#include "decode/quad_avx2.h"
 
 namespace vq::decode::byte_kernel_avx2 {
 
@@ -16,25 +16,17 @@ namespace {
 void rows(const Segment& s, const ByteActivations& x, const std::int32_t* block_sums, Index tile,
           float* y) {
     constexpr int parts = byte_tile / 8;
-    const __m256i low_bytes = _mm256_set1_epi16(0x00FF);
     for (Index b = 0; b < byte_blocks(s); ++b) {
         const std::uint8_t* block = byte_codes(s, tile, b);
         prefetch_after(block, byte_unit);
         __m256i sum[parts];
         for (__m256i& v : sum) v = _mm256_set1_epi32(-byte_offset * block_sums[b]);
         for (Index q = 0; q < byte_block / 4; ++q) {
-            std::int32_t four;
-            __builtin_memcpy(&four, x.bytes + b * byte_block + 4 * q, sizeof(four));
-            const __m256i quad = _mm256_set1_epi32(four);
-            const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(quad, 8), 8);
-            const __m256i odd = _mm256_srai_epi16(quad, 8);
+            const QuadAvx2 quad(x.bytes + b * byte_block + 4 * q);
             for (int i = 0; i < parts; ++i) {
                 const __m256i v = _mm256_loadu_si256(
                     reinterpret_cast<const __m256i*>(block + byte_position(8 * i, 4 * q)));
-                const __m256i dot =
-                    _mm256_add_epi32(_mm256_madd_epi16(_mm256_and_si256(v, low_bytes), even),
-                                     _mm256_madd_epi16(_mm256_srli_epi16(v, 8), odd));
-                sum[i] = _mm256_add_epi32(sum[i], dot);
+                sum[i] = _mm256_add_epi32(sum[i], quad.dot(v));
             }
         }
         const __m256 x_scale = _mm256_set1_ps(x.scales[b * byte_block / activation_group]);

@@ -1,5 +1,4 @@
-// The kernel of scalar grids for AVX2: as that of AVX-512, 8 rows a register. Bytes times bytes
-// would saturate in 16 bits, so that even and odd ones are multiplied as 16-bit integers. Included
+// The kernel of scalar grids for AVX2: as that of AVX-512, 8 rows a register. Included
 // by kernels_avx2.cpp alone.
 #pragma once
 
@@ -7,6 +6,7 @@
 
 #include "decode/grid.h"
 #include "decode/kernels.h"
+#include "decode/quad_avx2.h"
 
 namespace vq::decode::grid_kernel_avx2 {
 
@@ -30,7 +30,6 @@ void rows(const Segment& s, const ByteActivations& x, Index tile, Index begin, I
           float* y) {
     constexpr Index steps_a_group = activation_group / grid_step;
     const __m256i values = _mm256_load_si256(reinterpret_cast<const __m256i*>(s.grid->bytes));
-    const __m256i low_bytes = _mm256_set1_epi16(0x00FF);
     for (Index g = begin; g < end; ++g) {
         const Index last =
             grid_steps(s) < (g + 1) * steps_a_group ? grid_steps(s) : (g + 1) * steps_a_group;
@@ -38,18 +37,11 @@ void rows(const Segment& s, const ByteActivations& x, Index tile, Index begin, I
         for (__m256i& v : sum) v = _mm256_set1_epi32(-grid_offset * x.sums[g]);
         for (Index k = g * steps_a_group; k < last; ++k)
             for (int n = 0; n < grid_step / 4; ++n) {
-                std::int32_t four;
-                __builtin_memcpy(&four, x.bytes + k * grid_step + 4 * n, sizeof(four));
-                const __m256i quad = _mm256_set1_epi32(four);
-                const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(quad, 8), 8);
-                const __m256i odd = _mm256_srai_epi16(quad, 8);
+                const QuadAvx2 quad(x.bytes + k * grid_step + 4 * n);
                 for (Index r = 0; r < grid_tile; r += 8) {
                     const __m256i v = _mm256_shuffle_epi8(
                         values, codes_of_quad(grid_codes(s, tile, k) + 4 * r, s.bits, n));
-                    const __m256i dot =
-                        _mm256_add_epi32(_mm256_madd_epi16(_mm256_and_si256(v, low_bytes), even),
-                                         _mm256_madd_epi16(_mm256_srli_epi16(v, 8), odd));
-                    sum[r / 8] = _mm256_add_epi32(sum[r / 8], dot);
+                    sum[r / 8] = _mm256_add_epi32(sum[r / 8], quad.dot(v));
                 }
             }
         const __m256 factor = _mm256_set1_ps(x.scales[g] * s.grid->step);

@@ -136,12 +136,16 @@ Index VectorProduct::row_items(const Segment& s) const {
     return ceil_div(t_->padded_rows / (s.along_outputs ? s.dim : 1), table_rows_an_item(s));
 }
 
+ByteActivations VectorProduct::activations() const {
+    return {b_.bytes.pairs, b_.bytes.bytes, b_.bytes.scales, b_.bytes.sums};
+}
+
 void VectorProduct::rows(const Segment& s, Index item) const {
     if (!uses_kernel(s)) {
         float_rows(s, item);
         return;
     }
-    const ByteActivations x{b_.bytes.pairs, b_.bytes.bytes, b_.bytes.scales, b_.bytes.sums};
+    const ByteActivations x = activations();
     switch (s.code) {
         case CodeKind::lut: lut_rows(s, item); return;
         case CodeKind::trellis: trellis_rows(s, item); return;
@@ -180,7 +184,7 @@ void VectorProduct::lut_rows(const Segment& s, Index item) const {
 
 /// With scales a group of columns, each of those is a product of its own.
 void VectorProduct::grid_rows(const Segment& s, Index tile) const {
-    const ByteActivations x{b_.bytes.pairs, b_.bytes.bytes, b_.bytes.scales, b_.bytes.sums};
+    const ByteActivations x = activations();
     const Tensor& t = *t_;
     const Index groups = ceil_div(s.cols, activation_group);
     float* y = b_.y + tile * grid_tile;
@@ -204,7 +208,7 @@ void VectorProduct::grid_rows(const Segment& s, Index tile) const {
 }
 
 void VectorProduct::trellis_rows(const Segment& s, Index tile) const {
-    const ByteActivations x{b_.bytes.pairs, b_.bytes.bytes, b_.bytes.scales, b_.bytes.sums};
+    const ByteActivations x = activations();
     float* y = b_.y + tile * s.tile_rows;
     float sums[trellis_most_rows];
     std::fill_n(sums, s.tile_rows, 0.0F);
@@ -213,7 +217,7 @@ void VectorProduct::trellis_rows(const Segment& s, Index tile) const {
 }
 
 void VectorProduct::table_rows(const Segment& s, Index item) const {
-    const ByteActivations x{b_.bytes.pairs, b_.bytes.bytes, b_.bytes.scales, b_.bytes.sums};
+    const ByteActivations x = activations();
     const Index height = s.along_outputs ? s.dim : 1;
     const Index step = table_rows_an_item(s);
     const Index first = item * step;

@@ -34,6 +34,8 @@ private:
     bool uses_kernel(const Segment& s) const;
     Index input_items(const Segment& s) const;
     void inputs(const Segment& s, Index item) const;
+    /// The bytes that inputs() made.
+    ByteActivations activations() const;
     Index row_items(const Segment& s) const;
     void rows(const Segment& s, Index item) const;
     void start() const;
