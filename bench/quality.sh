@@ -21,7 +21,7 @@ declare -A row=(
     [no-waterfill]="--method best --set code.waterfill=off"
     [original-inputs]="--method best --hessians original --set objective.correction=0"
     [best-65k-tokens]="--method best --calib-tokens 65536"
-    [gptq-groups]="--method gptq --set scale.group=128"
+    [gptq-groups]="--method gptq --set scale.scope=group --set scale.group=128"
     [rvq-corrected]="--method rvq --set objective.correction=0.35"
 )
 for name in ${ROWS:-best no-hadamard no-feedback no-correction sweep qtip rvq rvq-no-refiner quip-sharp aqlm vptq gptvq gptq}; do

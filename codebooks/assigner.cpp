@@ -16,6 +16,7 @@ constexpr Index points_per_item = 1024;
 
 const AssignerKernel& kernel_for(Isa isa) {
     switch (isa) {
+        case Isa::amx:
         case Isa::avx512: return assigner_kernel_avx512;
         case Isa::avx2: return assigner_kernel_avx2;
         case Isa::scalar: break;

@@ -101,6 +101,8 @@ struct Kernels {
 extern const Kernels kernels_scalar;
 extern const Kernels kernels_avx2;
 extern const Kernels kernels_avx512vnni;
+/// kernels_avx512vnni with panels multiplied on tiles.
+const Kernels& kernels_amx();
 
 /// The best table of the processor, or the one that VQ_ISA asks for (avx512 means VBMI and VNNI
 /// here; a processor without them gets avx2). Throws Error as active_isa().

@@ -35,7 +35,9 @@ VQD_API vqd_status vqd_open(const void* data, size_t bytes, vqd_file** file, cha
                             size_t message_bytes);
 VQD_API void vqd_close(vqd_file* file); /* null is allowed */
 
-/* "scalar", "avx2", "avx512vnni": what the kernels use. VQ_ISA=scalar|avx2|avx512 lowers it. */
+/* "scalar", "avx2", "avx512vnni", "amx": what the kernels use. VQ_ISA=scalar|avx2|avx512|amx lowers
+ * it. On a processor with AMX the first vqd_open asks Linux for the state of tiles (8 KB a thread
+ * that uses them), for the whole process; where that is refused "avx512vnni" is taken. */
 VQD_API const char* vqd_isa(const vqd_file* file);
 
 typedef struct vqd_tensor_info {

@@ -16,6 +16,7 @@ constexpr float largest_value = 3.9F;
 
 const ViterbiKernel& kernel_of(Isa isa) {
     switch (isa) {
+        case Isa::amx:
         case Isa::avx512: return viterbi_kernel_avx512;
         case Isa::avx2: return viterbi_kernel_avx2;
         default: return viterbi_kernel_scalar;

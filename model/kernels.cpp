@@ -51,6 +51,7 @@ const Kernels kernels_scalar = {
 
 const Kernels& kernels(Isa isa) {
     switch (isa) {
+        case Isa::amx:
         case Isa::avx512: return kernels_avx512;
         case Isa::avx2: return kernels_avx2;
         default: return kernels_scalar;

@@ -69,7 +69,7 @@ Precision parse_precision(const std::string& name) {
 }
 
 bool has_bf16() {
-    if (active_isa() != Isa::avx512) return false;
+    if (active_isa() < Isa::avx512) return false;
     const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
     const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
     return isa != 0 && (isa & wanted) == wanted;

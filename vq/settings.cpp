@@ -344,6 +344,10 @@ void check_scale_groups(const Settings& s) {
     if (s.scale.scope == ScaleLayout::Scope::group && s.scale.group < 1)
         throw Error("a scale group needs a width", "scale.group",
                     "for example --set scale.group=128");
+    if (s.scale.scope != ScaleLayout::Scope::group && s.scale.group > 0)
+        throw Error("only scales of groups have a width",
+                    "scale.group=" + std::to_string(s.scale.group),
+                    "add --set scale.scope=group, or use scale.group=0");
 }
 
 void check_settings(const Settings& s) {

@@ -116,7 +116,7 @@ TEST_F(Packed, OtherCodesAreThoseOfTheStore) {
                           "--set",
                           "scale.search=0",
                           "--set",
-                          "scale.group=128",
+                          c.scales == std::string("group") ? "scale.group=128" : "scale.group=0",
                           "--set",
                           std::string("scale.scope=") + c.scales,
                           "-o",

@@ -36,7 +36,7 @@ TEST_F(CpuOverride, BestIsaIsUsedByDefault) {
 }
 
 TEST_F(CpuOverride, EveryIsaUpToTheBestCanBeAskedFor) {
-    for (const Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512}) {
+    for (const Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::amx}) {
         setenv("VQ_ISA", isa_name(isa), 1);
         if (isa <= detect_isa())
             EXPECT_EQ(active_isa(), isa);
@@ -52,7 +52,7 @@ TEST_F(CpuOverride, UnknownIsaIsRefusedByName) {
         FAIL() << "an unknown instruction set was taken";
     } catch (const Error& error) {
         EXPECT_THAT(error.what(), testing::HasSubstr("VQ_ISA=sse9"));
-        EXPECT_THAT(error.what(), testing::HasSubstr("scalar, avx2 or avx512"));
+        EXPECT_THAT(error.what(), testing::HasSubstr("scalar, avx2, avx512 or amx"));
     }
 }
 

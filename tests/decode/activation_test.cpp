@@ -1,21 +1,14 @@
 // What happens to activations around a product is the same on every instruction set, bit for bit.
 #include <gtest/gtest.h>
 
-#include "base/cpu.h"
 #include "base/hadamard.h"
 #include "base/rng.h"
 #include "decode/activation.h"
 #include "decode/rotation.h"
+#include "tests/decode/kernel_tables.h"
 
 namespace vq::decode {
 namespace {
-
-std::vector<const Kernels*> tables() {
-    std::vector<const Kernels*> all = {&kernels_scalar};
-    if (detect_isa() >= Isa::avx2) all.push_back(&kernels_avx2);
-    if (has_avx512_vnni()) all.push_back(&kernels_avx512vnni);
-    return all;
-}
 
 std::vector<float> normal(Index n) {
     std::vector<float> x(static_cast<std::size_t>(n));
@@ -32,7 +25,7 @@ TEST(Activation, HadamardEqualsTheReference) {
             std::vector<float> want = normal(n);
             std::vector<float> scratch(static_cast<std::size_t>(n));
             hadamard_block(want.data(), n, transpose, scratch.data());
-            for (const Kernels* kernels : tables()) {
+            for (const Kernels* kernels : test::kernel_tables()) {
                 std::vector<float> got = normal(n);
                 kernels->hadamard(got.data(), n, transpose, scratch.data());
                 ASSERT_EQ(got, want) << kernels->name << " " << n;
@@ -44,7 +37,7 @@ TEST(Activation, SignsAreThoseOfTheSeed) {
     for (const Index n : {1, 7, 16, 63, 64, 65, 200}) {
         const std::vector<std::uint64_t> bits = sign_bits(77, n);
         const std::vector<float> x = normal(n);
-        for (const Kernels* kernels : tables()) {
+        for (const Kernels* kernels : test::kernel_tables()) {
             std::vector<float> got(static_cast<std::size_t>(n + 1), 3.0F);
             kernels->flip_signs(bits.data(), x.data(), n, got.data());
             for (Index i = 0; i < n; ++i)
@@ -79,7 +72,7 @@ TEST(Activation, BytesEqualTheReference) {
             return r;
         };
         const Rounded want = run(kernels_scalar);
-        for (const Kernels* kernels : tables()) {
+        for (const Kernels* kernels : test::kernel_tables()) {
             const Rounded got = run(*kernels);
             ASSERT_EQ(got.pairs, want.pairs) << kernels->name << " " << n;
             ASSERT_EQ(got.bytes, want.bytes) << kernels->name << " " << n;

@@ -150,7 +150,7 @@ TEST(IntegerProducts, AreZeroForZeroActivations) {
 /// Large batches round weights to 8 bits as well: the same on all instruction sets, and close.
 TEST(IntegerProducts, LargeIntegerBatchesAgreeAndErrAsRoundingDoes) {
     for (const PackedCase& c : test::cases()) {
-        constexpr Index batch = 45;
+        constexpr Index batch = 61;  // of them 32, 16 and 13 take different ways on tiles
         const std::vector<float> x = test::activations(batch * c.tensor.cols, 29);
         std::vector<std::vector<float>> results;
         for (const std::string& isa : test::isas()) {

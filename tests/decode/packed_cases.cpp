@@ -11,6 +11,7 @@ const std::vector<std::string>& isas() {
         std::vector<std::string> names = {"scalar"};
         if (detect_isa() >= Isa::avx2) names.emplace_back("avx2");
         if (detect_isa() >= Isa::avx512) names.emplace_back("avx512");
+        if (detect_isa() >= Isa::amx) names.emplace_back("amx");
         return names;
     }();
     return all;

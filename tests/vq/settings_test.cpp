@@ -85,6 +85,8 @@ TEST(Settings, CombinationsThatCannotWorkAreRefused) {
     EXPECT_THROW(check_settings(s), Error);
     s.scale.group = 64;
     EXPECT_NO_THROW(check_settings(s));
+    s.scale.scope = ScaleLayout::Scope::row;  // a width that nothing would use
+    EXPECT_THROW(check_settings(s), Error);
     s = preset_settings("gptvq");
     s.code.stage_bits = {9};
     s.transform.permute = true;
