@@ -15,8 +15,10 @@ namespace vq {
 
 namespace {
 
-/// Steps with the least error on a Gaussian, for 1..8 bits (Max 1960 and its continuation).
-constexpr double uniform_steps[] = {1.596, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308};
+/// Steps with the least error on a Gaussian, for 1..8 bits: of values that mirror each other (Max
+/// 1960 and its continuation), and of -2^(b-1) ... 2^(b-1) - 1 steps, from 2 bits on.
+constexpr double mirrored_steps[] = {1.596, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308};
+constexpr double integer_steps[] = {1.596, 1.0484, 0.6018, 0.3386, 0.1888, 0.1042, 0.0569, 0.0308};
 
 /// Where a Gaussian's largest weights lie, in standard deviations: the top of a floating grid.
 constexpr double floating_top = 3.0;
@@ -32,12 +34,22 @@ double normal_quantile(double p) {
     return 0.5 * (low + high);
 }
 
-std::vector<double> uniform_values(int bits) {
-    const int k = 1 << bits;
-    std::vector<double> values(static_cast<std::size_t>(k));
-    for (int i = 0; i < k; ++i)
-        values[static_cast<std::size_t>(i)] = (i - (k - 1) / 2.0) * uniform_steps[bits - 1];
+std::vector<double> equal_steps(int bits, double least, double step) {
+    std::vector<double> values(std::size_t{1} << bits);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = (least + static_cast<double>(i)) * step;
     return values;
+}
+
+std::vector<double> mirrored_values(int bits) {
+    return equal_steps(bits, -0.5 * ((1 << bits) - 1), mirrored_steps[bits - 1]);
+}
+
+/// Signed integers: weights that meet inputs of thousands (a few columns of many models) are small
+/// themselves, and a grid without zero would make them half a step large.
+std::vector<double> integer_values(int bits) {
+    if (bits == 1) return mirrored_values(1);
+    return equal_steps(bits, -(1 << (bits - 1)), integer_steps[bits - 1]);
 }
 
 double normal_below(double x) {
@@ -49,7 +61,7 @@ double normal_density(double x) {
 
 /// Lloyd-Max: every value is the mean of the Gaussian between the midpoints to its neighbours.
 std::vector<double> gaussian_values(int bits) {
-    std::vector<double> values = uniform_values(bits);
+    std::vector<double> values = mirrored_values(bits);
     const std::size_t k = values.size();
     // Many levels are slow to settle: they start where their density is that of the best grid,
     // the cube root of the Gaussian's (Panter and Dite 1951), and only the tails have to move.
@@ -141,7 +153,7 @@ std::shared_ptr<const ResidualCode> scalar_grid(Grid grid, int bits) {
         throw Error("no scalar grid of this size", scalar_grid_name(grid, bits),
                     fmt::format("use one of {} bits", fmt::join(rates, ", ")));
     const std::vector<double> values = grid == Grid::gaussian       ? gaussian_values(bits)
-                                       : grid == Grid::uniform      ? uniform_values(bits)
+                                       : grid == Grid::uniform      ? integer_values(bits)
                                        : grid == Grid::normal_float ? normal_float_values(bits)
                                                                     : floating_values(bits);
     std::vector<Matrix> codebook(1, Matrix(Index{1} << bits, 1));

@@ -12,7 +12,7 @@ namespace vq {
 
 enum class Grid {
     gaussian,      ///< Lloyd-Max: the least error on a Gaussian
-    uniform,       ///< equal steps, symmetric, no zero; the best step for a Gaussian
+    uniform,       ///< signed integers times the best step for a Gaussian
     normal_float,  ///< quantiles of a Gaussian with an exact zero (NF4, QLoRA 2305.14314)
     floating,      ///< sign, 2 exponent bits (1 of 2 bits), the rest mantissa; b = 4 is E2M1 (FP4)
 };

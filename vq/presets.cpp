@@ -35,6 +35,15 @@ double bits_with(const Settings& s, const LayerShapes& shapes, CodebookScope sco
     return bits;
 }
 
+/// `least`: bits a weight that would do, rounded up here, so that --bits takes what is read; 0:
+/// unknown.
+[[noreturn]] void throw_too_small(double budget, double least) {
+    throw Error("the budget is too small for this method", fmt::format("--bits {}", budget),
+                least > 0 ? fmt::format("the least it can do here is {:.3f} bits a weight",
+                                        std::ceil(1000 * least) / 1000)
+                          : std::string("use more bits"));
+}
+
 /// The highest rate, in steps of 1/1024 (whole bits without water-filling), at which a code with
 /// rates meets the budget.
 void fit_rate(Settings& s, const LayerShapes& shapes, double budget) {
@@ -48,8 +57,7 @@ void fit_rate(Settings& s, const LayerShapes& shapes, double budget) {
         least = plan_scope(s, shapes).bits / n;
         if (least <= budget) return;
     }
-    throw Error("the budget is too small for this method", fmt::format("--bits {}", budget),
-                fmt::format("the least it can do here is {:.3f} bits a weight", least));
+    throw_too_small(budget, least);
 }
 
 /// The largest rank of a low-rank term that the budget has room for.
@@ -74,8 +82,7 @@ void fit_outliers(Settings& s, const LayerShapes& shapes, double budget) {
         least = plan_scope(s, shapes).bits / weights_in(shapes);
         if (least <= budget) return;
     }
-    throw Error("the budget is too small for this method", fmt::format("--bits {}", budget),
-                fmt::format("the least it can do here is {:.3f} bits a weight", least));
+    throw_too_small(budget, least);
 }
 
 }  // namespace
@@ -101,7 +108,8 @@ const std::vector<PresetInfo>& presets() {
         {"gptvq", "GPTVQ 2402.15319",
          "k-means VQ of 4 input columns inside GPTQ, H-weighted training"},
         {"gptq", "GPTQ 2210.17323",
-         "scalar Lloyd-Max grid with a searched scale a row, forward feedback column by column"},
+         "scalar Lloyd-Max grid with a searched scale a row, columns by diag(H), forward feedback "
+         "column by column"},
         {"awq", "AWQ 2306.00978",
          "uniform grid in groups of 128 with searched clipping, column scales from the inputs, no "
          "feedback"},
@@ -198,6 +206,7 @@ Settings preset_settings(const std::string& name) {
     }
     if (name == "gptq") {
         s.code.dim = 1;
+        s.transform.permute = true;
         s.scale.scope = ScaleLayout::Scope::row;
         s.scale_search = 32;
         s.order = FeedbackOrder::forward;
@@ -328,9 +337,7 @@ void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
             return;
         }
     }
-    throw Error("the budget is too small for this method", fmt::format("--bits {}", budget),
-                least > 0 ? fmt::format("the least it can do here is {:.3f} bits a weight", least)
-                          : std::string("use more bits"));
+    throw_too_small(budget, least);
 }
 
 }  // namespace vq

@@ -12,6 +12,33 @@ namespace vq {
 namespace {
 
 constexpr Index panel_rows = 64;
+constexpr double least_size = 0.6;
+
+constexpr int few_bits = 4;
+
+/// The values of a code for single weights, ascending, if they are few; else none.
+std::vector<float> few_values(const Code& code) {
+    if (code.dim() != 1 || code.bits() > few_bits) return {};
+    std::vector<float> values;
+    for (std::uint64_t i = 0; i < 1ull << code.bits(); ++i) {
+        if (!code.valid(&i)) continue;
+        values.emplace_back();
+        code.decode(&i, 1, &values.back());
+    }
+    std::sort(values.begin(), values.end());
+    return values;
+}
+
+/// out = the nearest of values times `scale`; one pass a value, so that compilers use vectors.
+void round_to_values(const float* w, Index n, float scale, const std::vector<float>& values,
+                     float* out) {
+    std::fill_n(out, n, values[0] * scale);
+    for (std::size_t k = 1; k < values.size(); ++k) {
+        const float middle = 0.5F * (values[k - 1] + values[k]) * scale;
+        const float step = (values[k] - values[k - 1]) * scale;
+        for (Index j = 0; j < n; ++j) out[j] += w[j] > middle ? step : 0.0F;
+    }
+}
 
 /// diag(H) over its mean on each vector of a segment, as local metrics of size (d, d); none for
 /// single weights, whose nearest value is the best under any weight.
@@ -25,9 +52,24 @@ std::vector<Matrix> diagonal_metrics(const Segment& s, const VectorD& h_diagonal
     return metrics;
 }
 
+Matrix nearest_values(const Matrix& w, Index row0, Index rows, const Segment& s,
+                      const std::vector<float>& values, const CodedTensor& tensor) {
+    const Index width = tensor.layout().group;
+    Matrix what(rows, s.cols);
+    for (Index i = 0; i < rows; ++i)
+        for (Index c = 0, n = 0; c < s.cols; c += n) {
+            const Index col = s.col0 + c;
+            n = std::min(s.cols - c, width - col % width);
+            round_to_values(&w(row0 + i, col), n, tensor.scale(row0 + i, col), values, &what(i, c));
+        }
+    return what;
+}
+
 /// What of `rows` rows of one segment: each vector's best code under its metric.
 Matrix nearest(const Matrix& w, Index row0, Index rows, const Segment& s,
                const std::vector<Matrix>& metrics, CodedTensor& tensor) {
+    const std::vector<float> values = few_values(*s.code);
+    if (!values.empty()) return nearest_values(w, row0, rows, s, values, tensor);
     const Index width = metrics.empty() ? s.cols : s.code->dim();
     Matrix what(rows, s.cols);
     Matrix part(rows, width);
@@ -44,6 +86,21 @@ Matrix nearest(const Matrix& w, Index row0, Index rows, const Segment& s,
     return what;
 }
 
+/// The largest |w| under each of the tensor's scales.
+Matrix largest_weights(const Matrix& w, const CodedTensor& tensor) {
+    const Matrix& scales = tensor.scales();
+    const Index width = tensor.layout().group;
+    Matrix largest = Matrix::Zero(scales.rows(), scales.cols());
+    for (Index i = 0; i < w.rows(); ++i)
+        for (Index g = 0; g < scales.cols(); ++g) {
+            const Index c0 = g * width;
+            const Index n = std::min(width, w.cols() - c0);
+            float& most = largest(scales.rows() == 1 ? 0 : i, g);
+            most = std::max(most, w.row(i).segment(c0, n).cwiseAbs().maxCoeff());
+        }
+    return largest;
+}
+
 }  // namespace
 
 void search_scales(const Matrix& w, const VectorD& h_diagonal, int steps, CodedTensor& tensor) {
@@ -53,12 +110,16 @@ void search_scales(const Matrix& w, const VectorD& h_diagonal, int steps, CodedT
     const Index width = tensor.layout().group;
     std::vector<std::vector<Matrix>> metrics;
     for (const Segment& s : tensor.segments()) metrics.push_back(diagonal_metrics(s, h_diagonal));
+    // Up to where the largest weight lies inside any grid.
+    const Eigen::ArrayXXd range =
+        (largest_weights(w, tensor).array() / start.array()).cwiseMax(4.0F).cast<double>() /
+        least_size;
     Matrix best = start;
     MatrixD least =
         MatrixD::Constant(start.rows(), groups, std::numeric_limits<double>::infinity());
     for (int step = 0; step < steps; ++step) {
         const double t = steps > 1 ? static_cast<double>(step) / (steps - 1) : 0.0;
-        tensor.set_scales(start * static_cast<float>(0.6 * std::pow(4.0 / 0.6, t)));
+        tensor.set_scales(start.cwiseProduct((least_size * range.pow(t)).cast<float>().matrix()));
         MatrixD error(w.rows(), groups);
         parallel_for((w.rows() + panel_rows - 1) / panel_rows, [&](Index p) {
             const Index row0 = p * panel_rows;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "base/error.h"
 #include "vq/stored_tensor.h"
 
@@ -83,6 +85,29 @@ TEST(Presets, UnknownNamesAndTinyBudgetsAreRefused) {
     EXPECT_THROW(preset_settings("magic"), Error);
     Settings s = preset_settings("gptq");
     EXPECT_THROW(fit_budget(s, small_model(), 0.5), Error);
+}
+
+TEST(Presets, TheLeastBudgetThatARefusalNamesIsEnough) {
+    for (const PresetInfo& preset : presets()) {
+        std::string todo;
+        try {
+            Settings s = preset_settings(preset.name);
+            // Below one bit there is nothing to name for codes whose size is given.
+            fit_budget(s, small_model(), 1.0);
+            continue;
+        } catch (const Error& error) {
+            todo = error.what();
+        }
+        const std::string before = "the least it can do here is ";
+        const std::size_t at = todo.find(before);
+        if (at == std::string::npos) continue;
+        const double least = std::stod(todo.substr(at + before.size()));
+        Settings s = preset_settings(preset.name);
+        EXPECT_NO_THROW(fit_budget(s, small_model(), least)) << preset.name << ": " << todo;
+    }
+    Settings s = preset_settings("bitmod");
+    EXPECT_THROW(fit_budget(s, small_model(), 3.281), Error);  // 3.28125
+    EXPECT_NO_THROW(fit_budget(s, small_model(), 3.282));
 }
 
 TEST(Presets, StageBitsGivenByHandStay) {

@@ -36,9 +36,10 @@ std::vector<Settings> variants() {
         s.code.rate = 2.3;
         s.tail = 16;
         s.refine.rounds = 1;
-        for (const auto scope :
-             {ScaleLayout::Scope::tensor, ScaleLayout::Scope::row, ScaleLayout::Scope::group}) {
-            s.scale = {scope, 16};
+        for (const ScaleLayout& layout :
+             {ScaleLayout{ScaleLayout::Scope::tensor, 0}, ScaleLayout{ScaleLayout::Scope::row, 0},
+              ScaleLayout{ScaleLayout::Scope::group, 16}}) {
+            s.scale = layout;
             s.transform.column_scale = TransformSettings::ColumnScale::joint;
             all.push_back(s);
         }
