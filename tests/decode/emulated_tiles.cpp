@@ -3,6 +3,7 @@
 #include <sys/ucontext.h>
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -101,7 +102,7 @@ std::int64_t general_register(const mcontext_t& m, int i) {
 /// False: not one of them.
 bool decode(const mcontext_t& m, Instruction& in) {
     const auto rip = static_cast<std::uint64_t>(m.gregs[REG_RIP]);
-    const auto* at = reinterpret_cast<const std::uint8_t*>(rip);
+    const auto* at = std::bit_cast<const std::uint8_t*>(rip);
     if (at[0] != 0xC4 || (at[1] & 0x1F) != 2) return false;  // map 0F38
     const int high_index = (~at[1] & 0x40) >> 3;
     const int high_base = (~at[1] & 0x20) >> 2;
@@ -126,7 +127,7 @@ bool decode(const mcontext_t& m, Instruction& in) {
     std::int64_t displacement = 0;
     const bool no_base = base == 5 && mod == 0;
     if (mod == 1) {
-        displacement = static_cast<std::int8_t>(at[in.length]);
+        displacement = (at[in.length] ^ 128) - 128;  // sign-extended
         ++in.length;
     } else if (mod == 2 || no_base) {
         std::int32_t d = 0;
@@ -144,7 +145,7 @@ bool decode(const mcontext_t& m, Instruction& in) {
 
 /// False: not an instruction that kernels use.
 bool carry_out(const Instruction& in) {
-    auto* memory = reinterpret_cast<std::uint8_t*>(in.address);
+    auto* memory = std::bit_cast<std::uint8_t*>(in.address);
     constexpr int none = 0, f3 = 2, f2 = 3;
     if (in.opcode == 0x49 && in.prefix == none && in.memory && in.reg == 0)
         unit.configure(memory + in.index);
