@@ -20,18 +20,6 @@ constexpr Index gram_tile = 192;  // tile side of X^T X; 192^2 fp64 stays in L2
 constexpr Index gram_rows = 256;  // rows of X summed in fp32 before fp64
 constexpr Index cholesky_tile = 192;
 
-/// While alive, libraries called from this thread run on this thread only.
-class SerialScope {
-public:
-    SerialScope() : saved_(omp_get_max_threads()) { omp_set_num_threads(1); }
-    ~SerialScope() { omp_set_num_threads(saved_); }
-    SerialScope(const SerialScope&) = delete;
-    SerialScope& operator=(const SerialScope&) = delete;
-
-private:
-    int saved_;
-};
-
 /// OpenBLAS keeps one thread pool for the whole process; our tiles need each call on its own
 /// thread.
 void make_blas_serial() {
@@ -76,7 +64,7 @@ void matmul_panels(const M& a, bool ta, const M& b, bool tb, M& c, const Gemm& g
 void sgemm_serial(bool transpose_a, bool transpose_b, Index m, Index n, Index k, float alpha,
                   const float* a, Index lda, const float* b, Index ldb, float beta, float* c,
                   Index ldc) {
-    const SerialScope serial;
+    const ThreadScope serial(1);
     const auto status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, alpha,
                                    a, lda, b, ldb, beta, c, ldc);
     VQ_ASSERT(status == dnnl_success);

@@ -35,4 +35,16 @@ void parallel_for(std::int64_t n, F&& f) {
     if (failure) std::rethrow_exception(failure);
 }
 
+/// While alive, parallel regions of this thread, those of libraries too, have `count` threads.
+class ThreadScope {
+public:
+    explicit ThreadScope(int count) : saved_(omp_get_max_threads()) { omp_set_num_threads(count); }
+    ~ThreadScope() { omp_set_num_threads(saved_); }
+    ThreadScope(const ThreadScope&) = delete;
+    ThreadScope& operator=(const ThreadScope&) = delete;
+
+private:
+    int saved_;
+};
+
 }  // namespace vq

@@ -5,9 +5,9 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/parallel.h"
 #include "io/checkpoint.h"
+#include "io/checkpoint_hash.h"
 #include "io/gguf.h"
 #include "io/gguf_config.h"
 #include "io/gguf_tokenizer.h"
@@ -75,22 +75,14 @@ public:
     }
 
     std::string content_hash() const override {
-        std::vector<std::string> parts(names_.size());
-        parallel_for(static_cast<std::int64_t>(names_.size()), [&](std::int64_t i) {
-            const std::string& name = names_[static_cast<std::size_t>(i)];
-            const GgufTensor& tensor = find(name);
-            const ByteSpan data = file_.data(tensor);
-            Hasher hasher;
-            hasher.add(std::string_view(name));
-            hasher.add(ggml_type_name(static_cast<std::uint32_t>(tensor.type)));
-            hasher.add(data.data(), data.size());
-            file_.file().release(data);
-            parts[static_cast<std::size_t>(i)] = hasher.hex();
-        });
-        Hasher all;
-        all.add(std::string_view(config_.hf_json));
-        for (const std::string& part : parts) all.add(std::string_view(part));
-        return all.hex();
+        return checkpoint_hash(
+            config_.hf_json, names_, [&](const std::string& name, Hasher& hasher) {
+                const GgufTensor& tensor = find(name);
+                const ByteSpan data = file_.data(tensor);
+                hasher.add(ggml_type_name(static_cast<std::uint32_t>(tensor.type)));
+                hasher.add(data.data(), data.size());
+                file_.file().release(data);
+            });
     }
 
 private:

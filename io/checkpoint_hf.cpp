@@ -6,9 +6,9 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/parallel.h"
 #include "io/checkpoint.h"
+#include "io/checkpoint_hash.h"
 #include "io/safetensors.h"
 
 namespace vq {
@@ -82,22 +82,14 @@ public:
     }
 
     std::string content_hash() const override {
-        std::vector<std::string> parts(names_.size());
-        parallel_for(static_cast<std::int64_t>(names_.size()), [&](std::int64_t i) {
-            const std::string& name = names_[static_cast<std::size_t>(i)];
-            const Stored& stored = find(name);
-            const ByteSpan data = stored.file->data(*stored.info);
-            Hasher hasher;
-            hasher.add(std::string_view(name));
-            hasher.add(std::string_view(stored.info->type_name));
-            hasher.add(data.data(), data.size());
-            stored.file->file().release(data);
-            parts[static_cast<std::size_t>(i)] = hasher.hex();
-        });
-        Hasher all;
-        all.add(std::string_view(config_.hf_json));
-        for (const std::string& part : parts) all.add(std::string_view(part));
-        return all.hex();
+        return checkpoint_hash(config_.hf_json, names_,
+                               [&](const std::string& name, Hasher& hasher) {
+                                   const Stored& stored = find(name);
+                                   const ByteSpan data = stored.file->data(*stored.info);
+                                   hasher.add(std::string_view(stored.info->type_name));
+                                   hasher.add(data.data(), data.size());
+                                   stored.file->file().release(data);
+                               });
     }
 
 private:

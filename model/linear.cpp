@@ -1,7 +1,5 @@
 #include "model/linear.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <dnnl.hpp>
 #include <map>
@@ -13,6 +11,7 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/gemm.h"
+#include "base/parallel.h"
 #include "model/kernels.h"
 #include "model/packed_linear.h"
 #include "model/work_split.h"
@@ -23,18 +22,6 @@ namespace {
 
 constexpr Index block_rows = 512;  // 512 x 576 bf16 stay in L2 next to the operands
 constexpr Index row_align = 64;    // of block boundaries: the width of oneDNN's packed panels
-
-/// While alive, oneDNN creates and runs primitives for this thread only.
-class SerialScope {
-public:
-    SerialScope() : saved_(omp_get_max_threads()) { omp_set_num_threads(1); }
-    ~SerialScope() { omp_set_num_threads(saved_); }
-    SerialScope(const SerialScope&) = delete;
-    SerialScope& operator=(const SerialScope&) = delete;
-
-private:
-    int saved_;
-};
 
 using dnnl::memory;
 
@@ -107,7 +94,7 @@ struct Linear::Impl {
 };
 
 void Linear::Impl::pack(std::span<const Matrix* const> weights) {
-    const SerialScope serial;
+    const ThreadScope serial(1);
     engine = dnnl::engine(dnnl::engine::kind::cpu, 0);
     dnnl::stream stream(engine);
     std::vector<BFloat16> plain;
@@ -251,7 +238,7 @@ void Linear::apply_block(const void* operand, Index tokens, Index b, float* y,
         sgemm_serial(false, true, tokens, n, impl_->in, 1.0F, static_cast<const float*>(operand),
                      impl_->in, impl_->weight.data() + first * impl_->in, impl_->in, 0.0F, y, n);
     } else {
-        const SerialScope serial;
+        const ThreadScope serial(1);
         const Product& product = impl_->product(tokens, b);
         const memory::desc pad = product.desc.scratchpad_desc();
         const auto room = scratch.bytes(pad.get_size());

@@ -1,8 +1,6 @@
 // A small random model in memory, and a plain double-precision reference to check the runtime with.
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "io/tokenizer.h"
 #include "io/weight_source.h"
@@ -236,17 +235,7 @@ inline Reference reference_forward(const MemorySource& source, const std::vector
     return out;
 }
 
-/// Sets the number of threads for a scope.
-class Threads {
-public:
-    explicit Threads(int count) : saved_(omp_get_max_threads()) { omp_set_num_threads(count); }
-    ~Threads() { omp_set_num_threads(saved_); }
-    Threads(const Threads&) = delete;
-    Threads& operator=(const Threads&) = delete;
-
-private:
-    int saved_;
-};
+using Threads = ThreadScope;
 
 /// One token a byte.
 class ByteTokenizer : public Tokenizer {

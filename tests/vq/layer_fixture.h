@@ -1,11 +1,10 @@
 // Random layers for tests: weights, and inputs that are correlated as activations are.
 #pragma once
 
-#include <omp.h>
-
 #include <cmath>
 
 #include "base/gemm.h"
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "vq/hessian.h"
 
@@ -37,16 +36,6 @@ inline double exact_proxy(const Matrix& e, const MatrixD& h) {
     return (ed * h).cwiseProduct(ed).sum();
 }
 
-/// Sets the number of OpenMP threads while it lives.
-class Threads {
-public:
-    explicit Threads(int n) : saved_(omp_get_max_threads()) { omp_set_num_threads(n); }
-    ~Threads() { omp_set_num_threads(saved_); }
-    Threads(const Threads&) = delete;
-    Threads& operator=(const Threads&) = delete;
-
-private:
-    int saved_;
-};
+using Threads = ThreadScope;
 
 }  // namespace vq::test
