@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Quantizes a model with the default method, then with one part of it switched off at a time, then with other
-# presets, evaluates each against the original, and prints the tables of docs/results.md. 3-15 minutes a row.
+# presets, evaluates each against the original, and prints the tables of docs/results.md. 1-15 minutes a row,
+# and longer for aqlm.
 #   bench/quality.sh MODEL EVAL_TEXT OUT_FOLDER CALIB_TEXT...      (rows already in OUT_FOLDER are kept)
 #   BITS=2.06 ROWS="best gptq" bench/quality.sh ...                    only these rows
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-(($# >= 4)) || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
+(($# >= 4)) || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
 model=$1 text=$2 out=$3
 shift 3
 calib=()
@@ -13,6 +14,7 @@ for file in "$@"; do calib+=(--calib "$file"); done
 mkdir -p "$out"
 
 declare -A row=(
+    [best-fp32]="--method best --precision fp32"
     [no-hadamard]="--method best --set transform.hadamard=none"
     [no-feedback]="--method best --set feedback.order=none"
     [sweep]="--method best --set refine.rounds=1"

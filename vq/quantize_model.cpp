@@ -167,7 +167,9 @@ std::string run_fingerprint(const WeightSource& source, const Settings& settings
                             const std::string& calibration_hash, bool quantized_prefix,
                             std::uint64_t seed) {
     Hasher hasher;
-    hasher.add(std::string_view("vqkit parts 1"));
+    // Raised when the same settings come to other bytes: 2: values of uniform grids, ends of scale
+    // searches.
+    hasher.add(std::string_view("vqkit parts 2"));
     hasher.add(source.content_hash());
     hasher.add(settings_json(settings).dump());
     hasher.add(calibration_hash);
