@@ -4,7 +4,6 @@
 #include <benchmark/benchmark.h>
 #include <faiss/IndexFlat.h>
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <string>
 #include <vector>
@@ -32,20 +31,8 @@ std::vector<float> gaussian(std::int64_t count, std::uint64_t seed) {
     return out;
 }
 
-/// Sets the number of OpenMP threads while it lives.
-class Threads {
-public:
-    explicit Threads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
-    ~Threads() { omp_set_num_threads(before_); }
-    Threads(const Threads&) = delete;
-    Threads& operator=(const Threads&) = delete;
-
-private:
-    int before_;
-};
-
 void own_nearest(benchmark::State& state, Isa isa, Problem of, int threads, bool weighted) {
-    const Threads scope(threads);
+    const ThreadScope scope(threads);
     const auto x = gaussian(of.own_points * of.d, 1);
     const std::vector<float> w(x.size(), 1.5F);
     const Assigner assigner(gaussian(of.k * of.d, 2).data(), of.k, of.d, isa);
@@ -61,7 +48,7 @@ void own_nearest(benchmark::State& state, Isa isa, Problem of, int threads, bool
 }
 
 void faiss_nearest(benchmark::State& state, Problem of, int threads) {
-    const Threads scope(threads);
+    const ThreadScope scope(threads);
     const auto x = gaussian(of.faiss_points * of.d, 1);
     faiss::IndexFlatL2 index(of.d);
     index.add(of.k, gaussian(of.k * of.d, 2).data());
@@ -90,7 +77,7 @@ void own_nearest_t(benchmark::State& state, Isa isa, std::int64_t k, std::int64_
 }
 
 void faiss_nearest_t(benchmark::State& state, std::int64_t k, std::int64_t d, int t) {
-    const Threads scope(1);
+    const ThreadScope scope(1);
     const std::int64_t n = 1 << 13;
     const auto x = gaussian(n * d, 1);
     faiss::IndexFlatL2 index(d);

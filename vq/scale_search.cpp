@@ -13,7 +13,6 @@ namespace {
 
 constexpr Index panel_rows = 64;
 constexpr double least_size = 0.6;
-
 constexpr int few_bits = 4;
 
 /// The values of a code for single weights, ascending, if they are few; else none.
@@ -65,11 +64,19 @@ Matrix nearest_values(const Matrix& w, Index row0, Index rows, const Segment& s,
     return what;
 }
 
+/// What the search of a segment needs of its code, whatever the scales are.
+struct Rounding {
+    Rounding(const Segment& s, const VectorD& h_diagonal)
+        : values(few_values(*s.code)), metrics(diagonal_metrics(s, h_diagonal)) {}
+    std::vector<float> values;
+    std::vector<Matrix> metrics;
+};
+
 /// What of `rows` rows of one segment: each vector's best code under its metric.
-Matrix nearest(const Matrix& w, Index row0, Index rows, const Segment& s,
-               const std::vector<Matrix>& metrics, CodedTensor& tensor) {
-    const std::vector<float> values = few_values(*s.code);
-    if (!values.empty()) return nearest_values(w, row0, rows, s, values, tensor);
+Matrix nearest(const Matrix& w, Index row0, Index rows, const Segment& s, const Rounding& rounding,
+               CodedTensor& tensor) {
+    if (!rounding.values.empty()) return nearest_values(w, row0, rows, s, rounding.values, tensor);
+    const std::vector<Matrix>& metrics = rounding.metrics;
     const Index width = metrics.empty() ? s.cols : s.code->dim();
     Matrix what(rows, s.cols);
     Matrix part(rows, width);
@@ -108,8 +115,8 @@ void search_scales(const Matrix& w, const VectorD& h_diagonal, int steps, CodedT
     const Matrix start = tensor.scales();
     const Index groups = start.cols();
     const Index width = tensor.layout().group;
-    std::vector<std::vector<Matrix>> metrics;
-    for (const Segment& s : tensor.segments()) metrics.push_back(diagonal_metrics(s, h_diagonal));
+    std::vector<Rounding> roundings;
+    for (const Segment& s : tensor.segments()) roundings.emplace_back(s, h_diagonal);
     // Up to where the largest weight lies inside any grid.
     const Eigen::ArrayXXd range =
         (largest_weights(w, tensor).array() / start.array()).cwiseMax(4.0F).cast<double>() /
@@ -125,9 +132,9 @@ void search_scales(const Matrix& w, const VectorD& h_diagonal, int steps, CodedT
             const Index row0 = p * panel_rows;
             const Index rows = std::min(panel_rows, w.rows() - row0);
             Matrix what(rows, w.cols());
-            for (std::size_t i = 0; i < metrics.size(); ++i) {
+            for (std::size_t i = 0; i < roundings.size(); ++i) {
                 const Segment& s = tensor.segments()[i];
-                what.middleCols(s.col0, s.cols) = nearest(w, row0, rows, s, metrics[i], tensor);
+                what.middleCols(s.col0, s.cols) = nearest(w, row0, rows, s, roundings[i], tensor);
             }
             const MatrixD squared = (w.middleRows(row0, rows) - what).cast<double>().cwiseAbs2();
             for (Index g = 0; g < groups; ++g) {
