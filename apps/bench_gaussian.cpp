@@ -6,7 +6,7 @@
 
 #include "apps/common.h"
 #include "apps/progress_bar.h"
-#include "vq/gaussian_bench.h"
+#include "vq/layer/gaussian_bench.h"
 
 namespace vq::apps {
 namespace {

@@ -7,11 +7,11 @@
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
-#include "io/mapped_file.h"
-#include "io/packed_random.h"
-#include "io/store.h"
-#include "vq/export_packed.h"
-#include "vq/kernel_bench.h"
+#include "io/files/mapped_file.h"
+#include "io/hdf5/store.h"
+#include "model/kernel_bench.h"
+#include "vq/exports/export_packed.h"
+#include "vq/exports/packed_random.h"
 
 namespace vq::apps {
 namespace {

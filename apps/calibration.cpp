@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "io/tokenizer.h"
+#include "io/tokenizers/tokenizer.h"
 
 namespace vq::apps {
 

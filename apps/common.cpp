@@ -15,9 +15,9 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "io/packed_model.h"
-#include "io/store.h"
-#include "vq/stored_model.h"
+#include "io/hdf5/store.h"
+#include "model/packed_model.h"
+#include "vq/tensor/stored_model.h"
 
 namespace vq::apps {
 namespace {

@@ -13,7 +13,7 @@
 
 #include "base/json.h"
 #include "base/progress.h"
-#include "io/weight_source.h"
+#include "io/checkpoints/weight_source.h"
 #include "model/linear.h"
 
 namespace vq::apps {

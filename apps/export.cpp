@@ -9,9 +9,9 @@
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
-#include "io/safetensors.h"
-#include "io/store.h"
-#include "vq/export_packed.h"
+#include "io/checkpoints/safetensors.h"
+#include "io/hdf5/store.h"
+#include "vq/exports/export_packed.h"
 
 namespace vq::apps {
 namespace {

@@ -6,7 +6,7 @@
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
-#include "io/hessian_file.h"
+#include "io/hdf5/hessian_file.h"
 #include "model/calibration.h"
 
 namespace vq::apps {

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "io/hessian_file.h"
+#include "io/hdf5/hessian_file.h"
 
 namespace vq::apps {
 namespace {

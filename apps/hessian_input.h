@@ -4,9 +4,9 @@
 #include <functional>
 #include <string>
 
-#include "io/weight_source.h"
-#include "vq/hessian.h"
-#include "vq/layer_walk.h"
+#include "io/checkpoints/weight_source.h"
+#include "model/session/layer_walk.h"
+#include "vq/layer/hessian.h"
 
 namespace vq::apps {
 

@@ -3,8 +3,8 @@
 
 #include "apps/common.h"
 #include "apps/store_totals.h"
-#include "io/store.h"
-#include "vq/code_use.h"
+#include "io/hdf5/store.h"
+#include "vq/tensor/code_use.h"
 
 namespace vq::apps {
 namespace {

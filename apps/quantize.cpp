@@ -10,10 +10,10 @@
 #include "apps/progress_bar.h"
 #include "apps/store_totals.h"
 #include "base/error.h"
-#include "codebooks/blas_check.h"
+#include "codebooks/assign/blas_check.h"
 #include "model/calibration.h"
-#include "vq/quantize_model.h"
-#include "vq/stored_tensor.h"
+#include "model/session/quantize_model.h"
+#include "vq/tensor/stored_tensor.h"
 
 namespace vq::apps {
 namespace {

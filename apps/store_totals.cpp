@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "vq/stored_model.h"
+#include "vq/tensor/stored_model.h"
 
 namespace vq::apps {
 

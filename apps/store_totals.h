@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "io/store.h"
+#include "io/hdf5/store.h"
 
 namespace vq::apps {
 

@@ -4,8 +4,8 @@
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
-#include "io/store_verify.h"
-#include "vq/stored_model.h"
+#include "io/hdf5/store_verify.h"
+#include "vq/tensor/stored_model.h"
 
 namespace vq::apps {
 namespace {

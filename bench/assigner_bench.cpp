@@ -10,7 +10,7 @@
 
 #include "base/parallel.h"
 #include "base/rng.h"
-#include "codebooks/assigner.h"
+#include "codebooks/assign/assigner.h"
 
 namespace vq {
 namespace {

@@ -10,7 +10,7 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "decode/vqkit_decode.hpp"
-#include "io/packed_random.h"
+#include "vq/exports/packed_random.h"
 
 namespace {
 

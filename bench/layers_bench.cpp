@@ -17,12 +17,12 @@
 
 #include "base/error.h"
 #include "base/rng.h"
-#include "io/checkpoint.h"
-#include "io/hessian_file.h"
-#include "vq/code_spec.h"
-#include "vq/presets.h"
-#include "vq/quantize_layer.h"
-#include "vq/stored_tensor.h"
+#include "io/checkpoints/checkpoint.h"
+#include "io/hdf5/hessian_file.h"
+#include "vq/layer/quantize_layer.h"
+#include "vq/run/presets.h"
+#include "vq/tensor/code_spec.h"
+#include "vq/tensor/stored_tensor.h"
 
 namespace {
 

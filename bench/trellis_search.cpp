@@ -17,8 +17,8 @@
 
 #include "base/parallel.h"
 #include "base/rng.h"
-#include "lattice/trellis_function.h"
-#include "lattice/viterbi.h"
+#include "lattice/trellis/trellis_function.h"
+#include "lattice/trellis/viterbi.h"
 
 namespace {
 

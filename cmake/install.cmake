@@ -5,7 +5,7 @@ include(CMakePackageConfigHelpers)
 set(vqkit_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/vqkit)
 install(TARGETS ${VQKIT_LIBRARIES} vqkit vqkit_decode_shared EXPORT vqkitTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-foreach(folder base decode io codebooks vq model)
+foreach(folder base decode io codebooks lattice vq model)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/vqkit
           FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")

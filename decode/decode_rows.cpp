@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "decode/e8p.h"
-#include "decode/layout.h"
-#include "decode/lut.h"
-#include "decode/trellis.h"
+#include "base/packed/layout.h"
+#include "codebooks/residual/lut.h"
+#include "lattice/e8p/e8p.h"
+#include "lattice/trellis/trellis.h"
 
 namespace vq::decode {
 

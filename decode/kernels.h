@@ -54,7 +54,7 @@ struct Kernels {
     void (*hadamard)(float* x, Index n, bool transpose, float* scratch);
     /// out[i] = x[i], or -x[i] where bit i of `signs` is set; size (n). `out` may be `x`.
     void (*flip_signs)(const std::uint64_t* signs, const float* x, Index n, float* out);
-    /// quantize_activations() (decode/activation.h).
+    /// quantize_activations() (base/packed/activation.h).
     void (*quantize)(const float* x, Index n, const ByteBuffers& out);
     /// Tables of block `block` of a lut segment; x: the segment's activations, size (cols).
     void (*lut_tables)(const Segment& s, const float* x, Index block, const LutTables& tables);
@@ -72,7 +72,7 @@ struct Kernels {
     /// The same for the tile of a bytes segment; block_sums: of the q_j of each byte_block columns.
     void (*byte_rows)(const Segment& s, const ByteActivations& x, const std::int32_t* block_sums,
                       Index tile, float* y);
-    /// The same for rows [row, row + count) of a table segment with vectors (decode/table.h); where
+    /// The same for rows [row, row + count) of a table segment with vectors (codebooks/residual/table.h); where
     /// these lie along outputs, bands of `dim` rows. x: along inputs [vector][8], padded to whole
     /// blocks of table_block vectors, which share a scale.
     void (*table_rows)(const Segment& s, const ByteActivations& x, Index row, Index count,
@@ -82,7 +82,7 @@ struct Kernels {
     /// weights: [quad][64 rows][4]; x: [token][32 quads] of int8; sums: of each token's x_j.
     void (*panel)(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
                   Index stride);
-    /// The bytes of such a panel for a code with whole_steps() (decode/panel_codes.h): tile `tile`,
+    /// The bytes of such a panel for a code with whole_steps() (base/packed/panel_codes.h): tile `tile`,
     /// columns [activation_group * group, ... + 4 quads).
     void (*code_panel)(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes);
     /// Rows [row, row + rows) of a trellis segment, `count` columns of a group, decoded and rounded

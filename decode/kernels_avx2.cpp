@@ -4,17 +4,17 @@
 
 #include <type_traits>
 
-#include "decode/activation.h"
-#include "decode/byte_kernel_avx2.h"
-#include "decode/e8p_kernel_avx2.h"
-#include "decode/grid_kernel_avx2.h"
-#include "decode/hadamard_kernel.h"
+#include "base/packed/activation.h"
+#include "base/packed/hadamard_kernel.h"
+#include "base/packed/panel_codes.h"
+#include "base/packed/panel_kernel_avx2.h"
+#include "codebooks/bytes/byte_kernel_avx2.h"
+#include "codebooks/residual/lut.h"
+#include "codebooks/residual/table_kernel_avx2.h"
+#include "codebooks/scalar/grid_kernel_avx2.h"
 #include "decode/kernels.h"
-#include "decode/lut.h"
-#include "decode/panel_codes.h"
-#include "decode/panel_kernel_avx2.h"
-#include "decode/table_kernel_avx2.h"
-#include "decode/trellis_kernel_avx2.h"
+#include "lattice/e8p/e8p_kernel_avx2.h"
+#include "lattice/trellis/trellis_kernel_avx2.h"
 
 namespace vq::decode {
 

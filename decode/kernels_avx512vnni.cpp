@@ -3,16 +3,16 @@
 // code made for this instruction set is picked by the linker for another.
 #include <immintrin.h>
 
-#include "decode/activation_kernel_avx512vnni.h"
-#include "decode/byte_kernel_avx512vnni.h"
-#include "decode/e8p_kernel_avx512vnni.h"
-#include "decode/grid_kernel_avx512vnni.h"
+#include "base/packed/activation_kernel_avx512vnni.h"
+#include "base/packed/panel_kernel_avx512vnni.h"
+#include "codebooks/bytes/byte_kernel_avx512vnni.h"
+#include "codebooks/residual/lut_kernel_avx512vnni.h"
+#include "codebooks/residual/table_kernel_avx512vnni.h"
+#include "codebooks/scalar/grid_kernel_avx512vnni.h"
 #include "decode/kernels.h"
-#include "decode/lut_kernel_avx512vnni.h"
-#include "decode/panel_kernel_avx512vnni.h"
-#include "decode/table_kernel_avx512vnni.h"
-#include "decode/trellis_kernel_avx512vnni.h"
-#include "decode/trellis_panel_avx512vnni.h"
+#include "lattice/e8p/e8p_kernel_avx512vnni.h"
+#include "lattice/trellis/trellis_kernel_avx512vnni.h"
+#include "lattice/trellis/trellis_panel_avx512vnni.h"
 
 namespace vq::decode {
 

@@ -2,15 +2,15 @@
 #include <cmath>
 
 #include "base/hadamard.h"
-#include "decode/activation.h"
-#include "decode/e8p.h"
-#include "decode/grid.h"
+#include "base/packed/activation.h"
+#include "base/packed/layout.h"
+#include "base/packed/panel_codes.h"
+#include "codebooks/residual/lut.h"
+#include "codebooks/residual/table.h"
+#include "codebooks/scalar/grid.h"
 #include "decode/kernels.h"
-#include "decode/layout.h"
-#include "decode/lut.h"
-#include "decode/panel_codes.h"
-#include "decode/table.h"
-#include "decode/trellis.h"
+#include "lattice/e8p/e8p.h"
+#include "lattice/trellis/trellis.h"
 
 namespace vq::decode {
 

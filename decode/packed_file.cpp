@@ -6,10 +6,10 @@
 #include <set>
 
 #include "base/error.h"
-#include "decode/grid.h"
-#include "decode/layout.h"
+#include "base/packed/layout.h"
+#include "codebooks/residual/table.h"
+#include "codebooks/scalar/grid.h"
 #include "decode/rotation.h"
-#include "decode/table.h"
 
 namespace vq::decode {
 

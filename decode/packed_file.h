@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/half.h"
-#include "decode/packed_format.h"
+#include "base/packed/format.h"
 
 namespace vq::decode {
 

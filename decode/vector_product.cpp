@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
-#include "decode/activation.h"
+#include "base/packed/activation.h"
+#include "base/packed/layout.h"
+#include "codebooks/residual/lut.h"
+#include "codebooks/residual/table.h"
 #include "decode/decode_rows.h"
-#include "decode/layout.h"
-#include "decode/lut.h"
 #include "decode/rotation.h"
-#include "decode/table.h"
 
 namespace vq::decode {
 

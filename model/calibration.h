@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "base/progress.h"
-#include "io/tokenizer.h"
-#include "io/weight_source.h"
+#include "io/checkpoints/weight_source.h"
+#include "io/tokenizers/tokenizer.h"
 #include "model/linear.h"
-#include "vq/layer_walk.h"
+#include "model/session/layer_walk.h"
 
 namespace vq {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/progress.h"
-#include "io/tokenizer.h"
+#include "io/tokenizers/tokenizer.h"
 
 namespace vq {
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/progress.h"
-#include "io/tokenizer.h"
-#include "io/weight_source.h"
+#include "io/checkpoints/weight_source.h"
+#include "io/tokenizers/tokenizer.h"
 #include "model/transformer.h"
 
 namespace vq {

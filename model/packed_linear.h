@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "io/packed_model.h"
+#include "model/packed_model.h"
 #include "model/scratch.h"
 
 namespace vq {

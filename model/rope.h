@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "io/model_config.h"
+#include "io/families/model_config.h"
 #include "model/kernels.h"
 
 namespace vq {

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "base/matrix.h"
-#include "io/tokenizer.h"
+#include "io/tokenizers/tokenizer.h"
 
 namespace vq {
 

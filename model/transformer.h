@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "io/model_config.h"
-#include "io/weight_source.h"
+#include "io/checkpoints/weight_source.h"
+#include "io/families/model_config.h"
 #include "model/kernels.h"
 #include "model/linear.h"
 #include "model/rope.h"

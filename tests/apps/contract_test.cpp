@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "base/json.h"
-#include "io/store.h"
+#include "io/hdf5/store.h"
 #include "tests/apps/run_vq.h"
 
 namespace vq::test {

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "io/safetensors.h"
-#include "io/weight_source.h"
+#include "io/checkpoints/safetensors.h"
+#include "io/checkpoints/weight_source.h"
 #include "tests/io/formats_fixture.h"
 
 namespace vq::test {

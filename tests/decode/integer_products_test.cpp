@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "io/packed_random.h"
 #include "tests/decode/packed_cases.h"
-#include "vq/hadamard.h"
+#include "vq/exports/packed_random.h"
+#include "vq/tensor/hadamard.h"
 
 namespace vq {
 namespace {

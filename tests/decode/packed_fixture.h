@@ -10,10 +10,10 @@
 #include "base/matrix.h"
 #include "base/rng.h"
 #include "decode/vqkit_decode.h"
-#include "io/packed_layout.h"
-#include "io/packed_writer.h"
-#include "lattice/e8p_code.h"
-#include "vq/transform.h"
+#include "lattice/e8p/e8p_code.h"
+#include "vq/exports/packed_layout.h"
+#include "vq/exports/packed_writer.h"
+#include "vq/tensor/transform.h"
 
 namespace vq::test {
 

@@ -1,4 +1,4 @@
-#include "io/added_tokens.h"
+#include "io/tokenizers/added_tokens.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,11 +1,11 @@
-#include "io/array.h"
+#include "io/files/array.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
 
 #include "base/error.h"
-#include "io/checked_math.h"
+#include "io/files/checked_math.h"
 
 namespace vq {
 namespace {

@@ -1,4 +1,4 @@
-#include "io/checkpoint.h"
+#include "io/checkpoints/checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <cmath>
 #include <thread>
 
-#include "formats_fixture.h"
+#include "tests/io/formats_fixture.h"
 
 namespace vq::test {
 namespace {

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/gguf.h"
-#include "io/safetensors.h"
+#include "io/checkpoints/gguf.h"
+#include "io/checkpoints/safetensors.h"
 
 namespace vq::test {
 

@@ -1,4 +1,4 @@
-#include "io/ggml_dequant.h"
+#include "io/checkpoints/ggml_dequant.h"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
-#include "io/gguf.h"
+#include "io/checkpoints/gguf.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <limits>
 
-#include "formats_fixture.h"
+#include "tests/io/formats_fixture.h"
 
 namespace vq::test {
 namespace {

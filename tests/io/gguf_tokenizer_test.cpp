@@ -1,10 +1,10 @@
-#include "io/gguf_tokenizer.h"
+#include "io/tokenizers/gguf_tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/json.h"
-#include "formats_fixture.h"
+#include "tests/io/formats_fixture.h"
 
 namespace vq::test {
 namespace {

@@ -1,4 +1,4 @@
-#include "io/hessian_file.h"
+#include "io/hdf5/hessian_file.h"
 
 #include <gmock/gmock.h>
 
@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "store_fixture.h"
+#include "tests/io/store_fixture.h"
 
 namespace vq {
 namespace {

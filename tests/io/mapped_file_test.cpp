@@ -1,11 +1,11 @@
-#include "io/mapped_file.h"
+#include "io/files/mapped_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "formats_fixture.h"
-#include "io/output_file.h"
+#include "io/files/output_file.h"
+#include "tests/io/formats_fixture.h"
 
 namespace vq::test {
 namespace {

@@ -1,11 +1,11 @@
-#include "io/model_config.h"
+#include "io/families/model_config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/json.h"
-#include "formats_fixture.h"
-#include "io/gguf_config.h"
+#include "io/families/gguf_config.h"
+#include "tests/io/formats_fixture.h"
 
 namespace vq::test {
 namespace {

@@ -1,4 +1,4 @@
-#include "io/safetensors.h"
+#include "io/checkpoints/safetensors.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "formats_fixture.h"
+#include "tests/io/formats_fixture.h"
 
 namespace vq::test {
 namespace {

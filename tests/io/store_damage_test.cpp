@@ -6,12 +6,12 @@
 #include <limits>
 #include <random>
 
-#include "io/h5.h"
-#include "io/h5_internal.h"
-#include "io/store.h"
-#include "io/store_layout.h"
-#include "io/store_verify.h"
-#include "store_fixture.h"
+#include "io/hdf5/h5.h"
+#include "io/hdf5/h5_internal.h"
+#include "io/hdf5/store.h"
+#include "io/hdf5/store_layout.h"
+#include "io/hdf5/store_verify.h"
+#include "tests/io/store_fixture.h"
 
 namespace vq {
 namespace {

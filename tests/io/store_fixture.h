@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "io/store.h"
+#include "io/hdf5/store.h"
 
 namespace vq::testing {
 

@@ -1,4 +1,4 @@
-#include "io/store.h"
+#include "io/hdf5/store.h"
 
 #include <gmock/gmock.h>
 #include <sys/wait.h>
@@ -7,9 +7,9 @@
 #include <set>
 #include <thread>
 
-#include "io/store_layout.h"
-#include "io/store_verify.h"
-#include "store_fixture.h"
+#include "io/hdf5/store_layout.h"
+#include "io/hdf5/store_verify.h"
+#include "tests/io/store_fixture.h"
 
 namespace vq {
 namespace {

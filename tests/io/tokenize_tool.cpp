@@ -9,7 +9,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "io/tokenizer.h"
+#include "io/tokenizers/tokenizer.h"
 
 namespace {
 

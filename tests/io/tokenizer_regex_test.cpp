@@ -1,4 +1,4 @@
-#include "io/tokenizer_regex.h"
+#include "io/tokenizers/tokenizer_regex.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "io/tokenizer.h"
+#include "io/tokenizers/tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "base/error.h"
-#include "io/unicode.h"
-#include "tokenizer_test_files.h"
+#include "io/tokenizers/unicode.h"
+#include "tests/io/tokenizer_test_files.h"
 
 namespace vq {
 namespace {

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "io/tokenizer.h"
+#include "io/tokenizers/tokenizer.h"
 
 namespace vq {
 

@@ -1,4 +1,4 @@
-#include "io/unicode.h"
+#include "io/tokenizers/unicode.h"
 
 #include <gtest/gtest.h>
 

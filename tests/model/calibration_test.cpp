@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "tiny_model.h"
-#include "vq/bias.h"
+#include "tests/model/tiny_model.h"
+#include "vq/layer/bias.h"
 
 namespace vq {
 namespace {

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "tiny_model.h"
+#include "tests/model/tiny_model.h"
 
 namespace vq {
 namespace {

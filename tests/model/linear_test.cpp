@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "tiny_model.h"
+#include "tests/model/tiny_model.h"
 
 namespace vq {
 namespace {

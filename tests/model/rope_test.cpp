@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "tiny_model.h"
+#include "tests/model/tiny_model.h"
 
 namespace vq {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "base/parallel.h"
-#include "tiny_model.h"
+#include "tests/model/tiny_model.h"
 
 namespace vq {
 namespace {

@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/rng.h"
-#include "io/tokenizer.h"
-#include "io/weight_source.h"
+#include "io/checkpoints/weight_source.h"
+#include "io/tokenizers/tokenizer.h"
 #include "model/rope.h"
 
 namespace vq::test {

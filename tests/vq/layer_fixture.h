@@ -6,7 +6,7 @@
 #include "base/gemm.h"
 #include "base/parallel.h"
 #include "base/rng.h"
-#include "vq/hessian.h"
+#include "vq/layer/hessian.h"
 
 namespace vq::test {
 

@@ -1,8 +1,8 @@
 // The fixed grids that a preset with rates by column works with.
 #pragma once
 
-#include "vq/code_spec.h"
-#include "vq/quantize_layer.h"
+#include "vq/layer/quantize_layer.h"
+#include "vq/tensor/code_spec.h"
 
 namespace vq::test {
 

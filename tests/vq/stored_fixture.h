@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "vq/stored_tensor.h"
+#include "vq/tensor/stored_tensor.h"
 
 namespace vq::test {
 

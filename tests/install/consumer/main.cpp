@@ -3,8 +3,8 @@
 #include <string>
 
 #include "base/error.h"
-#include "io/tokenizer.h"
-#include "io/weight_source.h"
+#include "io/checkpoints/weight_source.h"
+#include "io/tokenizers/tokenizer.h"
 
 int main(int argc, char** argv) {
     if (argc != 2) return 2;

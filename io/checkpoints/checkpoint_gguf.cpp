@@ -1,0 +1,126 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "io/checkpoints/checkpoint.h"
+#include "io/checkpoints/checkpoint_hash.h"
+#include "io/checkpoints/gguf.h"
+#include "io/families/gguf_config.h"
+#include "io/tokenizers/gguf_tokenizer.h"
+
+namespace vq {
+namespace {
+
+class GgufCheckpoint final : public WeightSource {
+public:
+    explicit GgufCheckpoint(const std::string& path)
+        : file_(path), config_(gguf_model_config(file_)), tokenizer_(gguf_tokenizer_files(file_)) {
+        std::set<std::string> others;
+        for (const GgufTensor& tensor : file_.tensors()) {
+            if (tensor.name == "rope_freqs.weight") continue;  // became rope scaling
+            const std::string name = hf_tensor_name(tensor.name);
+            if (!tensors_.emplace(name, &tensor).second)
+                throw Error("tensor stands under two names", path + ": " + tensor.name,
+                            "convert the model again");
+            others.insert(name);
+        }
+        for (const auto& [name, size] : expected_tensors(config_))
+            if (others.erase(name) != 0) names_.push_back(name);
+        names_.insert(names_.end(), others.begin(), others.end());
+        check_model_tensors(*this, path);
+    }
+
+    const ModelConfig& config() const override { return config_; }
+    const TokenizerFiles& tokenizer_files() const override { return tokenizer_; }
+    const std::vector<std::string>& names() const override { return names_; }
+    bool has(const std::string& name) const override { return tensors_.count(name) != 0; }
+
+    TensorShape shape(const std::string& name) const override {
+        const GgufTensor& tensor = find(name);
+        const auto& extents = tensor.extents;
+        if (extents.size() == 1) return {1, extents[0]};
+        if (extents.size() == 2) return {extents[1], extents[0]};
+        throw Error(fmt::format("tensor has {} dimensions", extents.size()),
+                    file_.path() + ": " + tensor.name, "use a Llama or Qwen2 model");
+    }
+
+    Matrix read(const std::string& name) const override {
+        const GgufTensor& tensor = find(name);
+        const TensorShape size = shape(name);
+        const ByteSpan data = file_.data(tensor);
+        const std::int64_t heads = rotary_heads(name);
+        const Index row_bytes = tensor.bytes / size.rows;
+        Matrix values(size.rows, size.cols);
+        const Index step = std::max<Index>(1, (1 << 18) / size.cols);
+        parallel_for((size.rows + step - 1) / step, [&](std::int64_t i) {
+            for (Index row = i * step; row < std::min(size.rows, (i + 1) * step); ++row) {
+                const Index stored =
+                    heads > 0 && size.rows > 1 ? stored_row(row, size.rows / heads) : row;
+                ggml_dequantize(tensor.type, data.data() + stored * row_bytes, size.cols,
+                                values.data() + row * size.cols);
+            }
+        });
+        file_.file().release(data);
+        if (heads > 0 && size.rows == 1) {
+            const Matrix as_stored = values;
+            for (Index i = 0; i < size.cols; ++i)
+                values(0, i) = as_stored(0, stored_row(i, size.cols / heads));
+        }
+        check_finite(values, file_.path() + ": " + tensor.name);
+        return values;
+    }
+
+    std::string content_hash() const override {
+        return checkpoint_hash(
+            config_.hf_json, names_, [&](const std::string& name, Hasher& hasher) {
+                const GgufTensor& tensor = find(name);
+                const ByteSpan data = file_.data(tensor);
+                hasher.add(ggml_type_name(static_cast<std::uint32_t>(tensor.type)));
+                hasher.add(data.data(), data.size());
+                file_.file().release(data);
+            });
+    }
+
+private:
+    const GgufTensor& find(const std::string& name) const {
+        const auto found = tensors_.find(name);
+        if (found == tensors_.end())
+            throw Error("tensor is missing", file_.path() + ": " + name,
+                        "check that the file is complete");
+        return *found->second;
+    }
+
+    /// Llama files interleave the two halves of every rotary pair in the rows of q and k (weights
+    /// and biases): how many heads that is, 0 for tensors and architectures that are not permuted.
+    std::int64_t rotary_heads(const std::string& name) const {
+        if (config_.architecture != "llama") return 0;
+        if (name.find(".self_attn.q_proj.") != std::string::npos) return config_.n_heads;
+        if (name.find(".self_attn.k_proj.") != std::string::npos) return config_.n_kv_heads;
+        return 0;
+    }
+    /// Where row `row` of the half-split order stands in the interleaved one.
+    static Index stored_row(Index row, Index head_dim) {
+        const Index in_head = row % head_dim;
+        const Index pair = in_head % (head_dim / 2);
+        const Index half = in_head / (head_dim / 2);
+        return row - in_head + 2 * pair + half;
+    }
+
+    GgufFile file_;
+    ModelConfig config_;
+    TokenizerFiles tokenizer_;
+    std::unordered_map<std::string, const GgufTensor*> tensors_;
+    std::vector<std::string> names_;
+};
+
+}  // namespace
+
+std::unique_ptr<WeightSource> open_gguf(const std::string& path) {
+    return std::make_unique<GgufCheckpoint>(path);
+}
+
+}  // namespace vq

@@ -1,0 +1,79 @@
+#include "io/files/atomic_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+namespace vq {
+
+namespace {
+
+const char* advice(int error_number) {
+    switch (error_number) {
+        case ENOSPC:
+        case EDQUOT:
+        case EFBIG: return "free some disk space and run again";
+        case EACCES:
+        case EPERM:
+        case EROFS: return "choose a place that you may write to";
+        case ENOENT: return "check the path: its folder must exist";
+        case ENOTDIR: return "check the path: a part of it is a file, not a folder";
+        case EISDIR: return "give the name of a file, not of a folder";
+        default: return "check the disk and the path";
+    }
+}
+
+std::string folder_of(const std::string& path) {
+    const std::string folder = std::filesystem::path(path).parent_path().string();
+    return folder.empty() ? "." : folder;
+}
+
+/// Opens, fsyncs and closes; the errno, or 0.
+int sync_path(const std::string& path, int flags) {
+    const int fd = ::open(path.c_str(), flags | O_CLOEXEC);
+    if (fd < 0) return errno;
+    const int failure = ::fsync(fd) == 0 ? 0 : errno;
+    ::close(fd);
+    return failure;
+}
+
+}  // namespace
+
+Error system_error(const std::string& action, const std::string& path, int error_number) {
+    return Error("cannot " + action + ": " + std::generic_category().message(error_number), path,
+                 advice(error_number));
+}
+
+void sync_folder_of(const std::string& path) {
+    const int failure = sync_path(folder_of(path), O_RDONLY | O_DIRECTORY);
+    // Some file systems cannot sync a folder and say EINVAL; there is nothing more to be done then.
+    if (failure != 0 && failure != EINVAL) throw system_error("write", path, failure);
+}
+
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temp_(path_ + kTempSuffix) {
+    struct stat status {};
+    if (::stat(folder_of(path_).c_str(), &status) != 0) throw system_error("write", path_, errno);
+    if (!S_ISDIR(status.st_mode)) throw system_error("write", path_, ENOTDIR);
+    if (::stat(path_.c_str(), &status) == 0 && S_ISDIR(status.st_mode))
+        throw system_error("write", path_, EISDIR);
+    if (::unlink(temp_.c_str()) != 0 && errno != ENOENT) throw system_error("write", temp_, errno);
+}
+
+AtomicFile::~AtomicFile() {
+    if (!committed_) ::unlink(temp_.c_str());
+}
+
+void AtomicFile::commit() {
+    if (const int failure = sync_path(temp_, O_RDONLY)) throw system_error("write", path_, failure);
+    if (::rename(temp_.c_str(), path_.c_str()) != 0) throw system_error("write", path_, errno);
+    committed_ = true;
+    sync_folder_of(path_);
+}
+
+}  // namespace vq

@@ -1,0 +1,15 @@
+// The tokenizer inside a GGUF file (`tokenizer.ggml.*`) as the files of a HF folder, so that one
+// reader of tokenizers serves both.
+#pragma once
+
+#include "io/checkpoints/gguf.h"
+#include "io/checkpoints/weight_source.h"
+
+namespace vq {
+
+/// `tokenizer.ggml.model` "gpt2" (byte-level BPE) becomes tokenizer.json; "llama" (sentencepiece)
+/// becomes tokenizer.model; both get tokenizer_config.json. Empty when the file has no tokenizer.
+/// Throws Error on another model, an unknown pre-tokenizer, or lists that do not belong together.
+TokenizerFiles gguf_tokenizer_files(const GgufFile& file);
+
+}  // namespace vq

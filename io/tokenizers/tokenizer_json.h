@@ -1,0 +1,17 @@
+// A tokenizer defined by HF's tokenizer.json with a BPE model: added tokens, normalizers,
+// pre-tokenizers, BPE, a template around the ids, decoders. "truncation" and "padding" are ignored:
+// texts are never cut or filled up.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "io/tokenizers/tokenizer.h"
+
+namespace vq {
+
+/// `text`: the file. Throws Error when it is not JSON, or when it uses what is not supported.
+std::unique_ptr<Tokenizer> load_tokenizer_json(std::string_view text, const std::string& where);
+
+}  // namespace vq

@@ -1,0 +1,252 @@
+#include "io/tokenizers/unicode.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <vector>
+
+#include "base/error.h"
+
+namespace vq {
+namespace {
+
+constexpr char32_t replacement_char = 0xFFFD;
+
+/// Length of the well-formed sequence at text[at] (> 0), or minus the length of the longest prefix
+/// there that could have begun one (at least 1).
+int sequence_length(std::string_view text, std::size_t at) {
+    const auto byte = [&](std::size_t i) -> int {
+        return i < text.size() ? static_cast<unsigned char>(text[i]) : -1;
+    };
+    const int lead = byte(at);
+    if (lead < 0x80) return 1;
+    int count = 0;
+    int low = 0x80;
+    int high = 0xBF;
+    if (lead >= 0xC2 && lead <= 0xDF) {
+        count = 2;
+    } else if (lead >= 0xE0 && lead <= 0xEF) {
+        count = 3;
+        if (lead == 0xE0) low = 0xA0;
+        if (lead == 0xED) high = 0x9F;
+    } else if (lead >= 0xF0 && lead <= 0xF4) {
+        count = 4;
+        if (lead == 0xF0) low = 0x90;
+        if (lead == 0xF4) high = 0x8F;
+    } else {
+        return -1;
+    }
+    for (int i = 1; i < count; ++i, low = 0x80, high = 0xBF) {
+        const int next = byte(at + static_cast<std::size_t>(i));
+        if (next < low || next > high) return -i;
+    }
+    return count;
+}
+
+/// The range that `value` lies in; null if none.
+const CategoryRange* newer_range(char32_t value) {
+    const auto it = std::ranges::lower_bound(newer_ranges(), value, {}, &CategoryRange::last);
+    return it != newer_ranges().end() && value >= it->first ? &*it : nullptr;
+}
+
+struct Category {
+    char major;
+    char minor;
+};
+
+Category category(char32_t value) {
+    if (const CategoryRange* range = newer_range(value))
+        return {range->category[0], range->category[1]};
+    const char* name = utf8proc_category_string(static_cast<utf8proc_int32_t>(value));
+    return {name[0], name[1]};
+}
+
+struct ByteLevelTables {
+    std::array<char32_t, 256> to_char{};
+    std::array<std::int16_t, 324> to_byte{};
+};
+
+constexpr ByteLevelTables make_byte_level_tables() {
+    ByteLevelTables tables;
+    for (auto& byte : tables.to_byte) byte = -1;
+    char32_t next = 256;
+    for (int b = 0; b < 256; ++b) {
+        const bool printable =
+            (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || (b >= 0xAE && b <= 0xFF);
+        const char32_t value = printable ? static_cast<char32_t>(b) : next++;
+        tables.to_char[static_cast<std::size_t>(b)] = value;
+        tables.to_byte[value] = static_cast<std::int16_t>(b);
+    }
+    return tables;
+}
+
+constexpr ByteLevelTables byte_level = make_byte_level_tables();
+
+int combining_class(std::int32_t value) {
+    return utf8proc_get_property(value)->combining_class;
+}
+
+/// NFC of a text with code points that may compose. The reordering of marks is done here because
+/// utf8proc's takes quadratic time on a long run of them.
+std::string compose(std::string_view text) {
+    constexpr auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    std::vector<std::int32_t> points;
+    points.reserve(text.size());
+    std::array<std::int32_t, 32> parts{};  // no code point decomposes into more than 4
+    for (std::size_t at = 0; at < text.size();) {
+        const CodePoint point = decode_utf8(text, at);
+        at += static_cast<std::size_t>(point.bytes);
+        int boundary = 0;
+        const utf8proc_ssize_t count = utf8proc_decompose_char(
+            static_cast<std::int32_t>(point.value), parts.data(),
+            static_cast<utf8proc_ssize_t>(parts.size()), options, &boundary);
+        VQ_ASSERT(count > 0 && count <= static_cast<utf8proc_ssize_t>(parts.size()));
+        points.insert(points.end(), parts.begin(), parts.begin() + count);
+    }
+    for (auto begin = points.begin(); begin != points.end();) {
+        const auto is_starter = [](std::int32_t value) { return combining_class(value) == 0; };
+        begin = std::find_if_not(begin, points.end(), is_starter);
+        const auto end = std::find_if(begin, points.end(), is_starter);
+        std::ranges::stable_sort(begin, end, {}, combining_class);
+        begin = end;
+    }
+    const utf8proc_ssize_t length = utf8proc_normalize_utf32(
+        points.data(), static_cast<utf8proc_ssize_t>(points.size()), options);
+    VQ_ASSERT(length >= 0 && length <= static_cast<utf8proc_ssize_t>(points.size()));
+    std::string out;
+    out.reserve(text.size());
+    for (utf8proc_ssize_t i = 0; i < length; ++i)
+        append_utf8(out, static_cast<char32_t>(points[static_cast<std::size_t>(i)]));
+    return out;
+}
+
+bool is_newer_mark(char32_t value) {
+    if (value < newer_marks().front().first) return false;
+    const auto it = std::ranges::lower_bound(newer_marks(), value, {}, &CodePointRange::last);
+    return it != newer_marks().end() && value >= it->first;
+}
+
+}  // namespace
+
+CodePoint decode_utf8(std::string_view text, std::size_t at) {
+    const auto byte = [&](std::size_t i) {
+        return static_cast<char32_t>(static_cast<unsigned char>(text[at + i]));
+    };
+    const char32_t lead = byte(0);
+    if (lead < 0x80) return {lead, 1};
+    if (lead < 0xE0) return {(lead & 0x1F) << 6 | (byte(1) & 0x3F), 2};
+    if (lead < 0xF0) return {(lead & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F), 3};
+    return {(lead & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F),
+            4};
+}
+
+void append_utf8(std::string& out, char32_t value) {
+    const auto put = [&](char32_t byte) { out.push_back(static_cast<char>(byte)); };
+    if (value < 0x80) {
+        put(value);
+    } else if (value < 0x800) {
+        put(0xC0 | value >> 6);
+        put(0x80 | (value & 0x3F));
+    } else if (value < 0x10000) {
+        put(0xE0 | value >> 12);
+        put(0x80 | (value >> 6 & 0x3F));
+        put(0x80 | (value & 0x3F));
+    } else {
+        put(0xF0 | value >> 18);
+        put(0x80 | (value >> 12 & 0x3F));
+        put(0x80 | (value >> 6 & 0x3F));
+        put(0x80 | (value & 0x3F));
+    }
+}
+
+bool is_valid_utf8(std::string_view text) {
+    for (std::size_t at = 0; at < text.size();) {
+        const int length = sequence_length(text, at);
+        if (length < 0) return false;
+        at += static_cast<std::size_t>(length);
+    }
+    return true;
+}
+
+std::string replace_invalid_utf8(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    for (std::size_t at = 0; at < text.size();) {
+        const int length = sequence_length(text, at);
+        const auto bytes = static_cast<std::size_t>(std::abs(length));
+        if (length > 0) {
+            out.append(text.substr(at, bytes));
+        } else {
+            append_utf8(out, replacement_char);
+        }
+        at += bytes;
+    }
+    return out;
+}
+
+bool is_white_space(char32_t value) {
+    return (value >= 0x09 && value <= 0x0D) || value == 0x20 || value == 0x85 || value == 0xA0 ||
+           value == 0x1680 || (value >= 0x2000 && value <= 0x200A) || value == 0x2028 ||
+           value == 0x2029 || value == 0x202F || value == 0x205F || value == 0x3000;
+}
+
+bool is_numeric(char32_t value) {
+    if (value < 0x80) return value >= '0' && value <= '9';
+    return category(value).major == 'N';
+}
+
+bool is_word(char32_t value) {
+    if (value < 0x80)
+        return (value >= '0' && value <= '9') || (value >= 'A' && value <= 'Z') || value == '_' ||
+               (value >= 'a' && value <= 'z');
+    const auto [major, minor] = category(value);
+    return major == 'L' || major == 'M' || (major == 'N' && minor != 'o') ||
+           (major == 'P' && minor == 'c') || value == 0x200C || value == 0x200D ||
+           // circled and squared letters: symbols that are alphabetic
+           (value >= 0x24B6 && value <= 0x24E9) || (value >= 0x1F130 && value <= 0x1F149) ||
+           (value >= 0x1F150 && value <= 0x1F169) || (value >= 0x1F170 && value <= 0x1F189);
+}
+
+std::string normalize_nfc(std::string_view text) {
+    std::string out;
+    std::size_t done = 0;  // bytes of `text` that are in `out`
+    bool changes = false;  // only code points from U+0300 on take part in composition or reordering
+    const auto flush = [&](std::size_t end) {
+        const std::string_view part = text.substr(done, end - done);
+        out += changes ? compose(part) : std::string(part);
+        done = end;
+        changes = false;
+    };
+    for (std::size_t at = 0; at < text.size();) {
+        const CodePoint point = decode_utf8(text, at);
+        const std::size_t end = at + static_cast<std::size_t>(point.bytes);
+        if (is_newer_mark(point.value)) {
+            flush(at);
+            flush(end);
+        } else {
+            changes |= point.value >= 0x300;
+        }
+        at = end;
+    }
+    flush(text.size());
+    return out;
+}
+
+char32_t byte_level_char(std::uint8_t byte) {
+    return byte_level.to_char[byte];
+}
+
+int byte_level_byte(char32_t value) {
+    return value < byte_level.to_byte.size() ? byte_level.to_byte[value] : -1;
+}
+
+std::string to_byte_level(std::string_view text) {
+    std::string out;
+    out.reserve(text.size() + text.size() / 2);
+    for (const char c : text) append_utf8(out, byte_level_char(static_cast<std::uint8_t>(c)));
+    return out;
+}
+
+}  // namespace vq

@@ -1,0 +1,52 @@
+// E8P codes (QuIP#, 2402.04396; lattice/e8p/e8p_table.h says what a code means) for integer kernels. A
+// code becomes 8 nibbles, a nibble an unsigned byte from a table of 16:
+//     16 bits: bits 0, 1: (2 |s_i| - 1) / 2; bit 2: the sign; bit 3: the shift;
+//              byte - 16 = 4 (s_i + shift), so that one step is gain / 4;
+//     8 bits:  nibble - 4 = byte - 16 = 2 p_i of a short vector; one step is gain / 2.
+// Byte j of the 8 nibbles has dimension j below and dimension j + 4 above.
+#pragma once
+
+#include "base/packed/layout.h"
+
+namespace vq::decode {
+
+inline constexpr std::int32_t e8p_offset = 16;
+
+struct E8pTables {
+    /// The nibbles of all patterns (with the sign of dimension 7 where an odd number is negative),
+    /// to be xored with those of the 7 sign bits; and of the short vectors.
+    std::uint32_t patterns[256];
+    std::uint32_t signs[128];
+    std::uint32_t shorts[256];
+    /// The same, byte by byte, for permutations of registers.
+    alignas(64) std::uint8_t pattern_bytes[4][256];
+    alignas(64) std::uint8_t sign_bytes[4][128];
+    alignas(64) std::uint8_t short_bytes[4][256];
+    /// Bytes of nibbles of 16 bits [0] and of 8 bits [1], four times over.
+    alignas(64) std::uint8_t values[2][64];
+};
+const E8pTables& e8p_tables();
+
+/// Which of E8pTables::values a stage has.
+static inline int e8p_kind(const Segment& s, int stage) {
+    return s.stage_bits[stage] == 16 ? 0 : 1;
+}
+static inline float e8p_step(const Segment& s, int stage) {
+    return s.gain[stage] * (e8p_kind(s, stage) == 0 ? 0.25F : 0.5F);
+}
+
+/// The 8 nibbles of row r's code; `codes`: of one stage of a tile and group.
+static inline std::uint32_t e8p_nibbles(const E8pTables& t, int bits, const std::uint8_t* codes,
+                                        Index r) {
+    const Index at = e8p_position(r);
+    if (bits == 8) return t.shorts[codes[at]];
+    const std::uint32_t high = codes[e8p_tile + at];
+    return t.patterns[codes[at]] ^ t.signs[high & 127u] ^ (high >> 7) * 0x88888888u;
+}
+
+/// The integer of dimension d.
+static inline std::int32_t e8p_integer(const E8pTables& t, int kind, std::uint32_t nibbles, int d) {
+    return t.values[kind][nibbles >> (8 * (d % 4) + 4 * (d / 4)) & 15u] - e8p_offset;
+}
+
+}  // namespace vq::decode

@@ -1,0 +1,48 @@
+// The bitshift trellis with computed values (QTIP, 2406.11235): the state of row r of a tile is the
+// 16 bits of the column's stream from bit K r on, and
+//     value = (sum of four bytes of f(state) - 510) * gain.
+// f(s) = C s mod 2^32 (byte_sum), or two 16-bit products side by side (two_products).
+#pragma once
+
+#include "base/packed/layout.h"
+
+namespace vq::decode {
+
+/// The four bytes of f(state).
+static inline std::uint32_t trellis_word(const Segment& s, std::uint32_t state) {
+    if (s.trellis_value == TrellisValue::byte_sum) return state * s.multiplier[0];
+    const std::uint32_t low = (state * s.multiplier[0] + s.addend[0]) & 0xFFFFu;
+    const std::uint32_t high = (state * s.multiplier[1] + s.addend[1]) & 0xFFFFu;
+    return low | high << 16;
+}
+
+static inline std::int32_t byte_sum(std::uint32_t word) {
+    return static_cast<std::int32_t>((word & 0xFFu) + (word >> 8 & 0xFFu) + (word >> 16 & 0xFFu) +
+                                     (word >> 24));
+}
+
+/// What a sum of four bytes is on average, taken away from each.
+inline constexpr std::int32_t byte_sum_mean = 510;
+
+/// The codes of pair `pair` of tile `tile`.
+static inline const std::uint8_t* trellis_codes(const Segment& s, Index tile, Index pair) {
+    return s.codes + (tile * trellis_pairs(s) + pair) * trellis_pair_bytes(s);
+}
+
+/// State of row r of a tile, column `odd` (0, 1) of a pair whose codes begin at `pair`.
+static inline std::uint32_t trellis_state(const Segment& s, const std::uint8_t* pair, Index odd,
+                                          Index r) {
+    const Index chunk_bytes = 4 * s.trellis_bits;
+    const Index column_bytes = s.tile_rows / 8 * s.trellis_bits;
+    const Index bit = r * s.trellis_bits;
+    std::uint32_t window = 0;
+    for (Index i = 0; i < 3; ++i) {
+        Index at = bit / 8 + i;
+        if (at >= column_bytes) at -= column_bytes;
+        const Index chunk = at / chunk_bytes;
+        window |= std::uint32_t{pair[(2 * chunk + odd) * chunk_bytes + at % chunk_bytes]} << 8 * i;
+    }
+    return window >> bit % 8 & 0xFFFFu;
+}
+
+}  // namespace vq::decode

@@ -1,0 +1,29 @@
+#include "lattice/trellis/trellis_function.h"
+
+#include "base/error.h"
+
+namespace vq {
+
+int trellis_integer(std::uint16_t state, std::uint32_t multiplier) {
+    const std::uint32_t x = state * multiplier;
+    return static_cast<int>((x & 0xFF) + (x >> 8 & 0xFF) + (x >> 16 & 0xFF) + (x >> 24)) - 510;
+}
+
+std::uint32_t trellis_multiplier(int bits) {
+    VQ_ASSERT(bits >= 1 && bits <= 4);
+    return bits <= 2 ? 0xBA69BA69u : 0x83DCD12Du;
+}
+
+float trellis_gain(int bits) {
+    VQ_ASSERT(bits >= 1 && bits <= 4);
+    constexpr float gains[] = {1 / 165.0F, 1 / 145.0F, 1 / 139.0F, 1 / 135.0F};
+    return gains[bits - 1];
+}
+
+double trellis_distortion(int bits) {
+    VQ_ASSERT(bits >= 1 && bits <= 4);
+    constexpr double distortions[] = {0.272, 0.0686, 0.0176, 0.0046};
+    return distortions[bits - 1];
+}
+
+}  // namespace vq

@@ -1,0 +1,67 @@
+// Quantizes a whole model: block after block, group after group, each layer's Hessian from text
+// that went through what is already quantized; every finished tensor goes to the store at once.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/progress.h"
+#include "io/checkpoints/weight_source.h"
+#include "io/hdf5/store.h"
+#include "model/session/layer_walk.h"
+#include "vq/run/presets.h"
+#include "vq/run/settings.h"
+
+namespace vq {
+
+/// The linear layers of transformer block `layer`, grouped by common input, in the order in which
+/// their inputs arise: q k v, o, gate up, down.
+std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer);
+
+/// Shapes of all tensors to quantize, by block; and their number of weights.
+LayerShapes quantized_shapes(const WeightSource& source);
+
+/// Where Hessians come from: a walk (text flows, through the quantized prefix or through the
+/// original layers), or a function (a Hessian file). Exactly one of the two is set.
+struct HessianSource {
+    LayerWalk* walk = nullptr;
+    bool quantized_prefix = true;
+    std::function<HessianSum(const LinearGroup&)> lookup;
+};
+
+struct TensorReport {
+    std::string name;
+    Index rows = 0;
+    Index cols = 0;
+    std::string method;
+    double bits_per_weight = 0;  ///< shared codebooks' share included
+    double rel_mse = 0;
+    double rel_proxy = 0;
+    double refine_gain = 0;  ///< share of the proxy loss that the refiner took away
+    double seconds = 0;
+    Index dead_columns = 0;
+    bool never_seen = false;
+    double damping = 0;
+    bool resumed = false;  ///< taken from an earlier run's parts
+};
+
+struct QuantizeReport {
+    double bits_per_weight = 0;  ///< all bits of the quantized tensors over their weights
+    CodebookScope scope = CodebookScope::universal;
+    std::vector<TensorReport> tensors;
+};
+
+/// Everything that must match for a part of an earlier run to be reused.
+std::string run_fingerprint(const WeightSource& source, const Settings& settings,
+                            const std::string& calibration_hash, bool quantized_prefix,
+                            std::uint64_t seed);
+
+/// Settings must be complete (fit_budget). Writes every tensor of `source` through `store`, the
+/// linear layers quantized and the rest dense (matrices as fp16, vectors as fp32), and finishes it
+/// with `meta`. Throws Cancelled when asked to stop; finished parts then stay for a resumed run.
+QuantizeReport quantize_model(const WeightSource& source, const HessianSource& hessians,
+                              const Settings& settings, std::uint64_t seed, StoreMeta meta,
+                              StoreWriter& store, const Progress& progress);
+
+}  // namespace vq

@@ -1,0 +1,166 @@
+#include "vq/exports/packed_writer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/packed/layout.h"
+
+namespace vq {
+
+using decode::BlobRecord;
+using decode::CodebookRecord;
+using decode::FileHeader;
+using decode::NameRef;
+using decode::Section;
+using decode::section_align;
+using decode::SegmentRecord;
+using decode::TensorKind;
+using decode::TensorRecord;
+
+namespace {
+
+template <class T>
+void append(std::string& to, const std::vector<T>& records) {
+    to.append(reinterpret_cast<const char*>(records.data()), records.size() * sizeof(T));
+}
+
+}  // namespace
+
+struct PackedWriter::Impl {
+    PackedSink sink;
+    std::uint64_t at = 0;
+    std::string names;
+    std::vector<BlobRecord> blobs;
+    std::vector<CodebookRecord> codebooks;
+    std::vector<TensorRecord> tensors;
+    std::vector<SegmentRecord> segments;
+
+    void write(const void* data, std::size_t bytes) {
+        if (bytes == 0) return;
+        sink(at, data, bytes);
+        at += bytes;
+    }
+    void align() {
+        const char zeros[section_align] = {};
+        write(zeros,
+              static_cast<std::size_t>((section_align - at % section_align) % section_align));
+    }
+    Section section(const void* data, std::size_t bytes) {
+        align();
+        const Section s{at, bytes};
+        write(data, bytes);
+        return s;
+    }
+    Section halves(const std::vector<float>& values) {
+        std::vector<Half> words(values.size());
+        half_from_float(values.data(), static_cast<Index>(values.size()), words.data());
+        return section(words.data(), words.size() * sizeof(Half));
+    }
+    NameRef name(const std::string& text) {
+        const NameRef ref{static_cast<std::uint32_t>(names.size()),
+                          static_cast<std::uint32_t>(text.size())};
+        names += text;
+        return ref;
+    }
+};
+
+PackedWriter::PackedWriter(PackedSink sink) : impl_(std::make_unique<Impl>()) {
+    impl_->sink = std::move(sink);
+    const FileHeader none{};  // a file without its header is not taken for one
+    impl_->write(&none, sizeof(none));
+}
+PackedWriter::~PackedWriter() = default;
+
+void PackedWriter::add_blob(const std::string& name, std::string_view bytes) {
+    const NameRef ref = impl_->name(name);
+    impl_->blobs.push_back({ref, impl_->section(bytes.data(), bytes.size())});
+}
+
+std::uint32_t PackedWriter::add_codebook(const float* words, Index entries, Index dim) {
+    const std::vector<float> values(words, words + entries * dim);
+    impl_->codebooks.push_back({static_cast<std::uint32_t>(entries),
+                                static_cast<std::uint32_t>(dim), impl_->halves(values)});
+    return static_cast<std::uint32_t>(impl_->codebooks.size() - 1);
+}
+
+void PackedWriter::add_tensor(const PackedTensor& t) {
+    TensorRecord r{};
+    r.name = impl_->name(t.name);
+    r.rows = static_cast<std::uint64_t>(t.rows);
+    r.cols = static_cast<std::uint64_t>(t.cols);
+    r.kind = t.kind;
+    if (t.kind != TensorKind::coded) {
+        r.dense = impl_->section(t.dense.data(), t.dense.size());
+        impl_->tensors.push_back(r);
+        return;
+    }
+    r.padded_rows = static_cast<std::uint64_t>(t.padded_rows);
+    r.padded_cols = static_cast<std::uint64_t>(t.padded_cols);
+    r.scale_kind = t.scale_kind;
+    r.scale_group = static_cast<std::uint64_t>(t.scale_group);
+    if (t.scale_kind == decode::ScaleKind::tensor) {
+        VQ_ASSERT(t.scales.size() == 1);
+        r.scales = impl_->section(t.scales.data(), sizeof(float));
+    } else {
+        r.scales = impl_->halves(t.scales);
+    }
+    if (!t.column_scale.empty()) r.column_scale = impl_->halves(t.column_scale);
+    if (!t.permutation.empty())
+        r.permutation =
+            impl_->section(t.permutation.data(), t.permutation.size() * sizeof(std::uint32_t));
+    r.seed_in = t.seed_in;
+    r.seed_out = t.seed_out;
+    r.rotations =
+        (t.rotated_in ? decode::rotate_in : 0u) | (t.rotated_out ? decode::rotate_out : 0u);
+    r.first_segment = static_cast<std::uint32_t>(impl_->segments.size());
+    r.segments = static_cast<std::uint32_t>(t.segments.size());
+    std::uint64_t col = 0;
+    for (const PackedSegment& s : t.segments) {
+        SegmentRecord record = s.record;
+        record.col0 = col;
+        col += record.cols;
+        record.codes = impl_->section(s.codes.data(), s.codes.size());
+        const char slack[decode::code_slack] = {};
+        impl_->write(slack, sizeof(slack));
+        record.codes.bytes += sizeof(slack);
+        impl_->segments.push_back(record);
+    }
+    impl_->tensors.push_back(r);
+}
+
+std::uint64_t PackedWriter::finish() {
+    std::string directory;
+    append(directory, impl_->blobs);
+    append(directory, impl_->codebooks);
+    append(directory, impl_->tensors);
+    append(directory, impl_->segments);
+    directory += impl_->names;
+    FileHeader header{};
+    std::memcpy(header.magic, decode::packed_magic, sizeof(header.magic));
+    header.version = decode::packed_version;
+    header.header_bytes = sizeof(header);
+    header.directory = impl_->section(directory.data(), directory.size());
+    header.file_bytes = impl_->at;
+    header.blobs = static_cast<std::uint32_t>(impl_->blobs.size());
+    header.codebooks = static_cast<std::uint32_t>(impl_->codebooks.size());
+    header.tensors = static_cast<std::uint32_t>(impl_->tensors.size());
+    header.segments = static_cast<std::uint32_t>(impl_->segments.size());
+    header.directory_checksum = decode::fnv1a(directory.data(), directory.size());
+    header.header_checksum = decode::fnv1a(&header, offsetof(FileHeader, header_checksum));
+    impl_->sink(0, &header, sizeof(header));
+    return header.file_bytes;
+}
+
+PackedSink PackedBuffer::sink() {
+    return [this](std::uint64_t offset, const void* data, std::size_t bytes) {
+        const std::size_t end = static_cast<std::size_t>(offset) + bytes;
+        size_ = std::max(size_, end);
+        const std::size_t lines = (size_ + section_align - 1) / section_align;
+        if (lines_.capacity() < lines) lines_.reserve(lines * 3 / 2);
+        lines_.resize(std::max(lines_.size(), lines));
+        std::memcpy(this->bytes() + offset, data, bytes);
+    };
+}
+
+}  // namespace vq

@@ -1,0 +1,54 @@
+#include "vq/layer/drift.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/error.h"
+#include "base/gemm.h"
+
+namespace vq {
+
+namespace {
+
+std::vector<float> difference(const float* a, const float* b, Index n) {
+    std::vector<float> out(static_cast<std::size_t>(n));
+    std::transform(a, a + n, b, out.begin(), std::minus<>());
+    return out;
+}
+
+}  // namespace
+
+void DriftSum::add(const float* x, const float* xq, Index n, const float* r, const float* rq,
+                   Index m, Index tokens) {
+    if (input.size() == 0) input = MatrixD::Zero(n, n);
+    VQ_ASSERT(input.rows() == n);
+    add_cross(difference(x, xq, tokens * n).data(), n, xq, n, tokens, input);
+    if (r == nullptr) return;
+    if (stream.size() == 0) stream = MatrixD::Zero(m, n);
+    VQ_ASSERT(stream.rows() == m);
+    add_cross(difference(r, rq, tokens * m).data(), m, xq, n, tokens, stream);
+}
+
+Matrix corrected_weights(const Matrix& w, const HessianSum& inputs, const DriftSum& drift,
+                         double damping, double strength, const std::string& name) {
+    if (drift.empty() || inputs.count == 0 || strength == 0) return w;
+    VQ_ASSERT(drift.input.rows() == w.cols());
+    VQ_ASSERT(drift.stream.size() == 0 || drift.stream.rows() == w.rows());
+    MatrixD factor = prepare_hessian(inputs, damping, name, nullptr);
+    if (!cholesky_lower(factor))
+        throw Error("the Hessian is not positive definite", name, "raise objective.damping");
+    MatrixD moved;
+    matmul(MatrixD(w.cast<double>()), false, drift.input, false, moved);
+    if (drift.stream.size() > 0) moved += drift.stream;
+    moved *= strength / static_cast<double>(inputs.count);
+    // moved (L L^T)^-1, row by row.
+    MatrixD solved = moved.transpose();
+    factor.triangularView<Eigen::Lower>().solveInPlace(solved);
+    factor.triangularView<Eigen::Lower>().transpose().solveInPlace(solved);
+    Matrix out = w + solved.transpose().cast<float>();
+    if (!out.allFinite())
+        throw Error("the corrected weights are not finite", name, "use objective.correction=0");
+    return out;
+}
+
+}  // namespace vq

@@ -1,0 +1,58 @@
+// Quantizes one linear layer: transform (W, H) together, choose or train its codes, feed errors
+// forward, refine, and undo the transform. Every method is this one path with other settings.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/progress.h"
+#include "vq/layer/hessian.h"
+#include "vq/layer/proxy.h"
+#include "vq/run/settings.h"
+#include "vq/tensor/coded_tensor.h"
+#include "vq/tensor/transform.h"
+
+namespace vq {
+
+/// Codes that several tensors share: [0] for all columns (or all but outliers), [1] for outliers;
+/// one for each rate where columns have their own.
+struct SharedCode {
+    std::string name;  ///< in the store: "model", "layer.3", "universal.gauss_d8_9_9"
+    CodePtr code;
+};
+using SharedCodes = std::vector<SharedCode>;
+
+/// What one quantized tensor is, before it is stored.
+struct QuantizedLayer {
+    Index rows = 0;  ///< of W, unpadded
+    Index cols = 0;
+    CodedTensor tensor;
+    Transform transform;
+    HessianReport hessian;
+    RefineReport refine;
+    SideTerms side;       ///< in the original space, part of `what`
+    TensorErrors errors;  ///< under H as collected, undamped
+    Matrix what;          ///< the reconstruction in the original space, size (rows, cols)
+};
+
+/// W (m, n), finite. `shared` empty: the tensor trains its own codebooks. `name` is for errors;
+/// `seed` is this tensor's. Deterministic at any number of threads.
+QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const Settings& settings,
+                              const SharedCodes& shared, std::uint64_t seed,
+                              const std::string& name, const Progress& progress);
+
+/// The errors of What (m, n) against W under H as collected, undamped (the identity if never seen).
+TensorErrors errors_under(const Matrix& w, const Matrix& what, const HessianSum& inputs);
+
+/// Training vectors for a shared codebook from one tensor: transformed, scaled as they will be
+/// encoded, at most `count` vectors of `dim` weights picked evenly, size (<= count, dim).
+Matrix sample_vectors(const Matrix& w, const Settings& settings, int dim, Index count,
+                      std::uint64_t seed);
+
+/// Sizes after padding to whole vectors and feedback blocks.
+TensorShape padded_shape(TensorShape shape, const Settings& settings);
+
+/// Columns that the outlier code serves, of n.
+Index outlier_columns(Index n, const Settings& settings);
+
+}  // namespace vq

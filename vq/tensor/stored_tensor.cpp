@@ -1,0 +1,218 @@
+#include "vq/tensor/stored_tensor.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/bits.h"
+#include "base/error.h"
+#include "base/half.h"
+#include "vq/layer/column_rates.h"
+#include "vq/tensor/code_spec.h"
+#include "vq/tensor/tensor_fields.h"
+
+namespace vq {
+
+namespace {
+
+const char* scope_name(ScaleLayout::Scope scope) {
+    switch (scope) {
+        case ScaleLayout::Scope::tensor: return "tensor";
+        case ScaleLayout::Scope::row: return "row";
+        default: return "group";
+    }
+}
+
+Array packed_array(const Segment& s) {
+    return Array::from_u8(
+        pack_codes(s.codes, static_cast<Index>(s.codes.size()) / s.code->words(), s.code->bits()));
+}
+
+/// Reads a stored tensor with checks: every fault becomes one Error that names the tensor.
+class Decoder {
+public:
+    Decoder(const StoredTensor& stored, const SharedLookup& shared)
+        : stored_(stored), shared_(shared), fields_(stored.arrays, stored.name) {}
+
+    Matrix decode() const {
+        const Json& spec = stored_.spec;
+        const Index rows = stored_.shape.rows;
+        const Index cols = stored_.shape.cols;
+        if (spec.value("code", "") == "dense") {
+            const std::vector<float> values = fields_.floats("dense", fields_.array("dense"));
+            if (static_cast<Index>(values.size()) != rows * cols)
+                fields_.fail("the dense array has the wrong size");
+            return Eigen::Map<const Matrix>(values.data(), rows, cols);
+        }
+        const std::string kind = spec.value("code", "");
+        if (!known_family(kind)) fields_.fail("unknown code");
+        const Index padded_rows = fields_.integer(spec, "padded_rows", rows, rows + 4096);
+        const Index padded_cols = fields_.integer(spec, "padded_cols", cols, cols + 8192);
+        Index weights = 0;
+        if (__builtin_mul_overflow(padded_rows, padded_cols, &weights) || weights > Index{1} << 40)
+            fields_.fail("the tensor is too large");
+        const std::string along_name = spec.value("along", "");
+        if (along_name != "inputs" && along_name != "outputs")
+            fields_.fail("unknown direction of vectors");
+        const Along along = along_name == "inputs" ? Along::inputs : Along::outputs;
+        ScaleLayout layout;
+        const std::string scale = spec.value("scale", "");
+        if (scale == "row")
+            layout.scope = ScaleLayout::Scope::row;
+        else if (scale == "group")
+            layout = {ScaleLayout::Scope::group, fields_.integer(spec, "scale_group", 1, 65536)};
+        else if (scale != "tensor")
+            fields_.fail("unknown scale layout");
+        if (!spec.contains("segments") || !spec["segments"].is_array() || spec["segments"].empty())
+            fields_.fail("no segments");
+        std::vector<Segment> segments;
+        Index at = 0;
+        for (const Json& entry : spec["segments"]) {
+            segments.push_back(
+                segment(entry, kind, segments.size(), along, padded_rows, padded_cols, at));
+            at += segments.back().cols;
+        }
+        if (at != padded_cols) fields_.fail("the segments do not cover the columns");
+        std::vector<std::vector<std::uint64_t>> codes;
+        codes.reserve(segments.size());
+        for (Segment& s : segments) codes.push_back(std::move(s.codes));
+        CodedTensor tensor(padded_rows, padded_cols, along, layout, std::move(segments));
+        for (std::size_t i = 0; i < codes.size(); ++i)
+            tensor.segments()[i].codes = std::move(codes[i]);
+        const std::vector<float> scales = fields_.floats("row_scale", fields_.array("row_scale"));
+        if (static_cast<Index>(scales.size()) != tensor.scales().size())
+            fields_.fail("the array row_scale has the wrong length");
+        tensor.set_scales(Eigen::Map<const Matrix>(scales.data(), tensor.scales().rows(),
+                                                   tensor.scales().cols()));
+        Matrix w = tensor.decode().topLeftCorner(rows, cols);
+        const Json transform = spec.contains("transform") ? spec["transform"] : Json::array();
+        Transform::parse(transform, stored_.arrays, cols, stored_.name).invert(w);
+        if (spec.contains("side"))
+            SideTerms::parse(spec["side"], stored_.arrays, stored_.shape, stored_.name).add_to(w);
+        if (!w.allFinite()) fields_.fail("a decoded weight is not finite");
+        return w;
+    }
+
+private:
+    Segment segment(const Json& entry, const std::string& kind, std::size_t i, Along along,
+                    Index rows, Index cols, Index col0) const {
+        if (!entry.is_object()) fields_.fail("a segment is not an object");
+        Segment s;
+        s.col0 = col0;
+        s.cols = fields_.integer(entry, "cols", 1, cols - col0);
+        const auto parameters = [&](Index count) {
+            const std::string source = entry.value("codebook", "");
+            const Array& words =
+                source.empty() ? fields_.array(segment_array("codebooks", i)) : shared_(source);
+            if (words.count() != count) fields_.fail("a codebook has the wrong size");
+            return fields_.floats("codebooks", words);
+        };
+        s.code = parse_code(kind, entry, parameters,
+                            [&](const std::string& what) { fields_.fail(what); });
+        const Index d = s.code->dim();
+        if ((along == Along::inputs ? s.cols : rows) % d != 0)
+            fields_.fail("vectors do not fill the tensor");
+        const Index count = rows * s.cols / d;
+        s.codes = fields_.codes(segment_array("codes", i), count, s.code->bits());
+        for (std::size_t c = 0; c < s.codes.size(); c += static_cast<std::size_t>(s.code->words()))
+            if (!s.code->valid(&s.codes[c])) fields_.fail("a code is out of range");
+        return s;
+    }
+
+    const StoredTensor& stored_;
+    const SharedLookup& shared_;
+    TensorFields fields_;
+};
+
+}  // namespace
+
+Array store_codebook(const Code& code) {
+    const std::vector<float> p = code.parameters();
+    const auto d = static_cast<Index>(code.dim());
+    return Array::from_f16({static_cast<Index>(p.size()) / d, d}, p.data());
+}
+
+StoredTensor store_tensor(const std::string& name, const QuantizedLayer& layer,
+                          const std::string& method) {
+    const CodedTensor& t = layer.tensor;
+    StoredTensor out;
+    out.name = name;
+    out.shape = {layer.rows, layer.cols};
+    out.rel_mse = layer.errors.rel_mse;
+    out.rel_proxy = layer.errors.rel_proxy;
+    out.spec = {{"code", t.segments().front().code->describe()["code"]},
+                {"method", method},
+                {"padded_rows", t.rows()},
+                {"padded_cols", t.cols()},
+                {"along", t.along() == Along::inputs ? "inputs" : "outputs"},
+                {"scale", scope_name(t.layout().scope)}};
+    if (t.layout().scope == ScaleLayout::Scope::group) out.spec["scale_group"] = t.layout().group;
+    Json segments = Json::array();
+    for (std::size_t i = 0; i < t.segments().size(); ++i) {
+        const Segment& s = t.segments()[i];
+        const Json code = s.code->describe();
+        Json entry = {{"cols", s.cols}};
+        for (const auto& [key, value] : code.items())
+            if (key != "code") entry[key] = value;
+        const bool learned = !s.code->parameters().empty();
+        if (learned) entry["codebook"] = s.shared;
+        segments.push_back(std::move(entry));
+        out.arrays[segment_array("codes", i)] = packed_array(s);
+        if (learned && s.shared.empty())
+            out.arrays[segment_array("codebooks", i)] = store_codebook(*s.code);
+    }
+    out.spec["segments"] = std::move(segments);
+    out.spec["transform"] = layer.transform.describe(out.arrays);
+    if (!layer.side.empty()) out.spec["side"] = layer.side.describe(out.arrays);
+    const Matrix& scales = t.scales();
+    if (t.layout().scope == ScaleLayout::Scope::tensor)
+        out.arrays["row_scale"] = Array::from_f32({1}, scales.data());
+    else if (t.layout().scope == ScaleLayout::Scope::row)
+        out.arrays["row_scale"] = Array::from_f16({scales.rows()}, scales.data());
+    else
+        out.arrays["row_scale"] = Array::from_f16({scales.rows(), scales.cols()}, scales.data());
+    out.bits_per_weight =
+        8.0 * static_cast<double>(out.bytes()) / static_cast<double>(layer.rows * layer.cols);
+    return out;
+}
+
+Matrix decode_stored(const StoredTensor& stored, const SharedLookup& shared) {
+    try {
+        return Decoder(stored, shared).decode();
+    } catch (const nlohmann::json::exception&) {
+        throw Error("the description is not of the right form", stored.name,
+                    "the store is damaged; run `vq verify`, or quantize again");
+    }
+}
+
+double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {
+    const TensorShape padded = padded_shape(shape, s);
+    const Index outliers = outlier_columns(shape.cols, s);
+    const auto code_bits = [&](Index cols, int dim, int bits) {
+        return 8.0 * static_cast<double>(packed_bytes(padded.rows * cols / dim, bits));
+    };
+    double total = 0;
+    const RateRange rates = rates_of(s.code);
+    if (rates.most > 0)
+        total += static_cast<double>(padded.rows * column_bits(padded.cols, s.code.rate, rates));
+    else if (outliers > 0)
+        total += code_bits(outliers, s.code.outlier_dim, s.code.outlier_bits);
+    if (rates.most == 0 && padded.cols > outliers)
+        total +=
+            code_bits(padded.cols - outliers, s.code.dim, vector_bits(s.code, s.code.stage_bits));
+    switch (s.scale.scope) {
+        case ScaleLayout::Scope::tensor: total += 32; break;
+        case ScaleLayout::Scope::row: total += 16.0 * static_cast<double>(padded.rows); break;
+        case ScaleLayout::Scope::group: {
+            const Index groups = (padded.cols + s.scale.group - 1) / s.scale.group;
+            total += 16.0 * static_cast<double>(padded.rows * groups);
+            break;
+        }
+    }
+    const auto n = static_cast<double>(shape.cols);
+    if (s.transform.column_scale != TransformSettings::ColumnScale::none) total += 16 * n;
+    if (s.transform.permute) total += (shape.cols <= 65536 ? 16 : 32) * n;
+    if (own_codebooks) total += codebook_bits(s);
+    return total + side_bits(shape, s.side);
+}
+
+}  // namespace vq
