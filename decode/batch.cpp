@@ -4,10 +4,10 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/packed/layout.h"
-#include "base/packed/panel_codes.h"
 #include "codebooks/residual/lut.h"
+#include "decode/code_bytes.h"
 #include "decode/decode_rows.h"
+#include "decode/panel_codes.h"
 #include "decode/product_parts.h"
 #include "decode/rotation.h"
 

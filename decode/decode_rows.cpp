@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/packed/layout.h"
 #include "codebooks/residual/lut.h"
+#include "decode/code_bytes.h"
 #include "lattice/e8p/e8p.h"
 #include "lattice/trellis/trellis.h"
 

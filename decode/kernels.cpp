@@ -1,4 +1,4 @@
-#include "decode/kernels.h"
+#include "base/packed/kernels.h"
 
 #include "base/cpu.h"
 

@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "decode/kernels.h"
+#include "base/packed/kernels.h"
 
 namespace vq::decode {
 

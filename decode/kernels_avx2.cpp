@@ -6,13 +6,13 @@
 
 #include "base/packed/activation.h"
 #include "base/packed/hadamard_kernel.h"
-#include "base/packed/panel_codes.h"
+#include "base/packed/kernels.h"
 #include "base/packed/panel_kernel_avx2.h"
 #include "codebooks/bytes/byte_kernel_avx2.h"
 #include "codebooks/residual/lut.h"
 #include "codebooks/residual/table_kernel_avx2.h"
 #include "codebooks/scalar/grid_kernel_avx2.h"
-#include "decode/kernels.h"
+#include "decode/panel_codes.h"
 #include "lattice/e8p/e8p_kernel_avx2.h"
 #include "lattice/trellis/trellis_kernel_avx2.h"
 

@@ -4,12 +4,12 @@
 #include <immintrin.h>
 
 #include "base/packed/activation_kernel_avx512vnni.h"
+#include "base/packed/kernels.h"
 #include "base/packed/panel_kernel_avx512vnni.h"
 #include "codebooks/bytes/byte_kernel_avx512vnni.h"
 #include "codebooks/residual/lut_kernel_avx512vnni.h"
 #include "codebooks/residual/table_kernel_avx512vnni.h"
 #include "codebooks/scalar/grid_kernel_avx512vnni.h"
-#include "decode/kernels.h"
 #include "lattice/e8p/e8p_kernel_avx512vnni.h"
 #include "lattice/trellis/trellis_kernel_avx512vnni.h"
 #include "lattice/trellis/trellis_panel_avx512vnni.h"

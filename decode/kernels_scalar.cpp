@@ -3,12 +3,12 @@
 
 #include "base/hadamard.h"
 #include "base/packed/activation.h"
-#include "base/packed/layout.h"
-#include "base/packed/panel_codes.h"
+#include "base/packed/kernels.h"
 #include "codebooks/residual/lut.h"
 #include "codebooks/residual/table.h"
 #include "codebooks/scalar/grid.h"
-#include "decode/kernels.h"
+#include "decode/code_bytes.h"
+#include "decode/panel_codes.h"
 #include "lattice/e8p/e8p.h"
 #include "lattice/trellis/trellis.h"
 

@@ -6,9 +6,9 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/packed/layout.h"
 #include "codebooks/residual/table.h"
 #include "codebooks/scalar/grid.h"
+#include "decode/code_bytes.h"
 #include "decode/rotation.h"
 
 namespace vq::decode {

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <span>
 
-#include "decode/kernels.h"
+#include "base/packed/kernels.h"
 #include "decode/packed_file.h"
 
 namespace vq::decode {

@@ -2,8 +2,10 @@
 //     W' = U W D P^T R^T  stored,   y = W x = U^T W' (R P D^-1 x).
 #pragma once
 
-#include "decode/kernels.h"
-#include "decode/packed_file.h"
+#include <vector>
+
+#include "base/packed/kernels.h"
+#include "base/packed/segment.h"
 
 namespace vq::decode {
 
@@ -17,10 +19,6 @@ void transform_outputs(const Kernels& kernels, const Tensor& t, float* y, float*
                        float* scratch);
 /// y := U y.
 void rotate_outputs(const Kernels& kernels, const Tensor& t, float* y, float* scratch);
-
-/// [j][i]: entry (i, j) of the Hadamard matrix of order p in {12, 20, 28, 36}, or of its transpose,
-/// as 1 or -1; null for p = 1.
-const float* hadamard_signs(int p, bool transpose);
 
 /// The random signs of a rotation of n values, a bit each: set where random_sign() is -1.
 std::vector<std::uint64_t> sign_bits(std::uint64_t seed, Index n);

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "base/packed/activation.h"
-#include "base/packed/layout.h"
 #include "codebooks/residual/lut.h"
 #include "codebooks/residual/table.h"
+#include "decode/code_bytes.h"
 #include "decode/decode_rows.h"
 #include "decode/rotation.h"
 

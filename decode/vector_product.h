@@ -4,7 +4,8 @@
 
 #include <span>
 
-#include "decode/kernels.h"
+#include "base/packed/kernels.h"
+#include "codebooks/residual/lut.h"
 #include "decode/product_parts.h"
 
 namespace vq::decode {

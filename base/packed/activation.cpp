@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "codebooks/residual/lut.h"
-#include "codebooks/residual/table.h"
-
 namespace vq::decode {
 
 void quantize_activations(const float* x, Index n, const ByteBuffers& out) {
@@ -26,26 +23,6 @@ void quantize_activations(const float* x, Index n, const ByteBuffers& out) {
             out.bytes[i] = static_cast<std::int8_t>(q0);
             out.bytes[i + 1] = static_cast<std::int8_t>(q1);
         }
-        out.scales[g] = most / 127.0F;
-        out.sums[g] = sum;
-    }
-}
-
-void quantize_vectors(const float* x, Index vectors, int dim, const ByteBuffers& out) {
-    std::fill_n(out.bytes, ceil_div(vectors, table_block) * table_block * table_most_dim,
-                std::int8_t{0});
-    for (Index begin = 0, g = 0; begin < vectors; begin += table_block, ++g) {
-        const Index end = std::min(vectors, begin + table_block);
-        float most = 0;
-        for (Index i = begin * dim; i < end * dim; ++i) most = std::max(most, std::fabs(x[i]));
-        const float inverse = most > 0 ? 127.0F / most : 0;
-        std::int32_t sum = 0;
-        for (Index v = begin; v < end; ++v)
-            for (int k = 0; k < dim; ++k) {
-                const std::int32_t q = round_to_int(x[v * dim + k] * inverse);
-                out.bytes[v * table_most_dim + k] = static_cast<std::int8_t>(q);
-                sum += q;
-            }
         out.scales[g] = most / 127.0F;
         out.sums[g] = sum;
     }

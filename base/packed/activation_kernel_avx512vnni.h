@@ -4,8 +4,8 @@
 
 #include <immintrin.h>
 
+#include "base/packed/activation.h"
 #include "base/packed/hadamard_kernel.h"
-#include "decode/kernels.h"
 
 namespace vq::decode::activation_kernel {
 

@@ -85,7 +85,7 @@ enum class CodeKind : std::uint32_t {
     trellis = 3,  ///< computed values of a bitshift trellis (trellis.h)
     e8p = 4,      ///< E8P points, one or two stages, in tiles of 64 rows (e8p.h)
     grid = 5,     ///< scalar grids of 1-4 bits, in tiles of 64 rows (grid.h)
-    bytes = 6,    ///< int8 with a scale for 32 columns of a row, in tiles of 64 rows (layout.h)
+    bytes = 6,    ///< int8 with a scale for 32 columns of a row, in tiles of 64 rows (bytes.h)
 };
 
 /// How a trellis turns a 16-bit state s into two 16-bit words, whose four bytes are summed.

@@ -6,8 +6,7 @@
 #include <cmath>
 
 #include "base/hadamard.h"
-#include "decode/kernels.h"
-#include "decode/rotation.h"
+#include "base/packed/hadamard_signs.h"
 
 namespace vq::decode::hadamard_kernel {
 

@@ -6,7 +6,8 @@
 
 #include <immintrin.h>
 
-#include "decode/kernels.h"
+#include "base/packed/activation.h"
+#include "base/packed/panel.h"
 
 namespace vq::decode::panel_kernel_avx2 {
 

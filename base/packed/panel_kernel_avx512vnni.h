@@ -5,7 +5,8 @@
 
 #include <immintrin.h>
 
-#include "decode/kernels.h"
+#include "base/packed/activation.h"
+#include "base/packed/panel.h"
 
 namespace vq::decode::panel_kernel {
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "decode/packed_file.h"
+#include "base/packed/segment.h"
 
 namespace vq::decode {
 

@@ -4,10 +4,10 @@
 
 #include <immintrin.h>
 
-#include "base/packed/layout.h"
+#include "base/packed/activation.h"
 #include "base/packed/prefetch.h"
 #include "base/packed/quad_avx2.h"
-#include "decode/kernels.h"
+#include "codebooks/bytes/bytes.h"
 
 namespace vq::decode::byte_kernel_avx2 {
 

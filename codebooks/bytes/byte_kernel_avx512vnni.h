@@ -4,9 +4,9 @@
 
 #include <immintrin.h>
 
-#include "base/packed/layout.h"
+#include "base/packed/activation.h"
 #include "base/packed/prefetch.h"
-#include "decode/kernels.h"
+#include "codebooks/bytes/bytes.h"
 
 namespace vq::decode::byte_kernel {
 

@@ -6,14 +6,63 @@
 // rounded to 13 bits and codewords to 14, which makes the dot products integers; those of a block
 // of 16 groups are divided by the largest of them to 8 bits: an error of at most 1/254 of that
 // largest product a lookup, about 1e-4 of the result's variance for Gaussian weights.
+//
+// Layout. lut: codes of 8 + e bits, d columns a group, 64 rows a tile, 16 groups a block.
+//     [block][tile][group in block][stage]: 64 bytes, the low 8 bits of 64 rows, then e planes of 8
+//     bytes, a bit for each. Row r of a tile is byte 2r (r < 32) or 2r - 63: even bytes are rows
+//     0-31, odd ones 32-63, so that 16-bit sums of even and odd bytes come out in order of rows.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
-#include "base/packed/layout.h"
+#include "base/packed/activation.h"
+#include "base/packed/segment.h"
 
 namespace vq::decode {
+
+inline constexpr Index lut_tile = 64;
+inline constexpr Index lut_block = 16;
+inline constexpr int lut_least_bits = 8;
+inline constexpr int lut_most_bits = 10;
+
+/// Bytes of one stage's codes of a tile and group.
+static inline Index lut_stage_bytes(int bits) {
+    return lut_tile + 8 * (bits - lut_least_bits);
+}
+/// Bytes of all stages of a tile and group.
+static inline Index lut_unit(const Segment& s) {
+    Index bytes = 0;
+    for (int m = 0; m < s.stages; ++m) bytes += lut_stage_bytes(s.stage_bits[m]);
+    return bytes;
+}
+static inline Index lut_groups(const Segment& s, Index block) {
+    const Index left = s.groups() - block * lut_block;
+    return left < lut_block ? left : lut_block;
+}
+/// Start of a tile's codes in a block.
+static inline Index lut_offset(const Segment& s, Index tiles, Index block, Index tile) {
+    return (tiles * block * lut_block + tile * lut_groups(s, block)) * lut_unit(s);
+}
+/// Byte (and bit of the planes) of row r of a tile.
+static inline Index lut_position(Index r) {
+    return r < 32 ? 2 * r : 2 * r - 63;
+}
+
+/// The stages of a lookup-table code as integers: every codeword rounded to 14 bits with one scale.
+struct LutCodebooks {
+    /// Stage after stage; within one [16 codewords][d / 2][16][2]: pairs of dimensions side by
+    /// side.
+    std::vector<std::int16_t> words;
+    float scale = 0;  ///< codeword = scale * word
+};
+
+/// Tables of a lookup-table code for one activation vector.
+struct LutTables {
+    std::uint8_t* bytes;  ///< [group][stage][2^stage_bits]: dot product / scale + 128, rounded
+    float* scales;        ///< [block]: value of one step of a table of the block
+};
 
 inline constexpr float lut_input_most = 4095;
 
@@ -23,12 +72,6 @@ struct LutInputs {
     float scale = 0;
     Index groups = 0;
 };
-
-/// Rounds to the nearest integer with the sum's own rounding; |x| < 2^22. The same everywhere.
-static inline std::int32_t round_to_int(float x) {
-    constexpr float magic = 12582912.0F;  // 1.5 * 2^23
-    return static_cast<std::int32_t>((x + magic) - magic);
-}
 
 static inline void quantize_lut_inputs(const Segment& s, const float* x, Index block,
                                        LutInputs& in) {

@@ -6,8 +6,8 @@
 
 #include <immintrin.h>
 
+#include "base/packed/activation.h"
 #include "codebooks/residual/lut.h"
-#include "decode/kernels.h"
 
 namespace vq::decode::lut_kernel {
 

@@ -4,16 +4,23 @@
 // stays in the L2 cache. Rounding adds about 1e-4 of the codewords' variance; a codebook with an
 // outlier, to which it would add more than table_tolerance, has no such table and is decoded to
 // floats. Single values are, too: those that fit into bytes are grids (codebooks/scalar/grid.h).
+//
+// Layout. table: [row, or band of `dim` rows][vector]: codes one after the other, lowest bit first;
+//     every row (band) begins with a whole byte.
 #pragma once
 
 #include <array>
 #include <cstring>
 #include <vector>
 
-#include "base/packed/layout.h"
-#include "decode/kernels.h"
+#include "base/packed/activation.h"
+#include "base/packed/segment.h"
 
 namespace vq::decode {
+
+static inline Index table_row_bytes(const Segment& s) {
+    return ceil_div((s.along_outputs ? s.cols : s.groups()) * s.bits, 8);
+}
 
 inline constexpr std::int32_t table_offset = 128;
 inline constexpr int table_least_dim = 2;
@@ -30,6 +37,10 @@ struct ByteCodebook {
 };
 /// values: size (entries, dim), finite, dim <= table_most_dim.
 ByteCodebook round_codebook(const float* values, Index entries, int dim);
+
+/// Vectors along inputs to int8 as quantize_activations() rounds: bytes as [vector of `dim`][8], a
+/// scale for table_block vectors, no pairs.
+void quantize_vectors(const float* x, Index vectors, int dim, const ByteBuffers& out);
 
 /// The codes of a row, or of the `dim` rows of a band, where vectors lie along outputs.
 static inline const std::uint8_t* table_codes(const Segment& s, Index row) {

@@ -5,8 +5,8 @@
 
 #include <immintrin.h>
 
+#include "base/packed/activation.h"
 #include "codebooks/residual/table.h"
-#include "decode/kernels.h"
 
 namespace vq::decode::table_kernel_avx2 {
 

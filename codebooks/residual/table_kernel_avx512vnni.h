@@ -7,9 +7,9 @@
 
 #include <immintrin.h>
 
+#include "base/packed/activation.h"
 #include "base/packed/prefetch.h"
 #include "codebooks/residual/table.h"
-#include "decode/kernels.h"
 
 namespace vq::decode::table_kernel {
 

@@ -3,11 +3,40 @@
 //     value = (byte - 128) * step,
 // with the step, largest / 127 to largest / 64, that errs least: at most by step / 2. Grids of
 // equal steps and of few mantissa bits come out exact.
+//
+// Layout. grid: 64 rows a tile, 32 columns a step, b bits a code.
+//     [tile][step][dword, b of them][64 rows]: 4 bytes, where field f of w bits of byte k of dword
+//     d belongs to column 32 / w * d + 4 f + k. w = b; codes of 3 bits have their low 2 bits in two
+//     dwords with w = 2 and their highest one in a third with w = 1.
 #pragma once
 
-#include "base/packed/layout.h"
+#include "base/packed/segment.h"
 
 namespace vq::decode {
+
+inline constexpr Index grid_tile = 64;
+inline constexpr Index grid_step = 32;
+static inline Index grid_steps(const Segment& s) {
+    return ceil_div(s.cols, grid_step);
+}
+/// The codes of step `step` of a tile.
+static inline const std::uint8_t* grid_codes(const Segment& s, Index tile, Index step) {
+    return s.codes + (tile * grid_steps(s) + step) * s.bits * 4 * grid_tile;
+}
+/// Where the code of row r and column j of a step begins, in fields of w bits: byte and shift.
+static inline Index grid_byte(int w, Index r, Index j) {
+    return (j * w / 32 * grid_tile + r) * 4 + j % 4;
+}
+static inline int grid_shift(int w, Index j) {
+    return static_cast<int>(j % (32 / w) / 4) * w;
+}
+static inline std::uint32_t grid_code(const std::uint8_t* codes, int bits, Index r, Index j) {
+    const int w = bits == 3 ? 2 : bits;
+    std::uint32_t code = codes[grid_byte(w, r, j)] >> grid_shift(w, j) & ((1u << w) - 1u);
+    if (bits == 3)
+        code |= (codes[8 * grid_tile + grid_byte(1, r, j)] >> grid_shift(1, j) & 1u) << 2;
+    return code;
+}
 
 inline constexpr std::int32_t grid_offset = 128;
 /// What rounding may add to the squared error that a grid makes by itself, taken as a twelfth of

@@ -4,9 +4,9 @@
 
 #include <immintrin.h>
 
+#include "base/packed/activation.h"
 #include "base/packed/quad_avx2.h"
 #include "codebooks/scalar/grid.h"
-#include "decode/kernels.h"
 
 namespace vq::decode::grid_kernel_avx2 {
 

@@ -6,9 +6,9 @@
 
 #include <immintrin.h>
 
+#include "base/packed/activation.h"
 #include "base/packed/prefetch.h"
 #include "codebooks/scalar/grid.h"
-#include "decode/kernels.h"
 
 namespace vq::decode::grid_kernel {
 

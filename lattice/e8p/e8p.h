@@ -4,13 +4,35 @@
 //              byte - 16 = 4 (s_i + shift), so that one step is gain / 4;
 //     8 bits:  nibble - 4 = byte - 16 = 2 p_i of a short vector; one step is gain / 2.
 // Byte j of the 8 nibbles has dimension j below and dimension j + 4 above.
+//
+// Layout. e8p: 64 rows a tile, vectors of 8 columns a group.
+//     [tile][group][stage]: 64 bytes, the low 8 bits of 64 rows, and after these 64 bytes with the
+//     high 8 where the stage has 16. Row r of a tile is byte (r % 16) / 4 * 16 + r / 16 * 4 + r %
+//     4: two rounds of unpacking bytes put rows 16 i to 16 i + 15 into one register.
 #pragma once
 
-#include "base/packed/layout.h"
+#include "base/packed/panel.h"
+#include "base/packed/segment.h"
 
 namespace vq::decode {
 
+inline constexpr Index e8p_tile = 64;
+/// Bytes of all stages of a tile and group.
+static inline Index e8p_unit(const Segment& s) {
+    return e8p_tile * s.bits / 8;
+}
+/// Byte of row r of a tile.
+static inline Index e8p_position(Index r) {
+    return r % 16 / 4 * 16 + r / 16 * 4 + r % 4;
+}
+/// The codes of group `group` of a tile.
+static inline const std::uint8_t* e8p_codes(const Segment& s, Index tile, Index group) {
+    return s.codes + (tile * s.groups() + group) * e8p_unit(s);
+}
+
 inline constexpr std::int32_t e8p_offset = 16;
+/// What its bytes lack of those of a panel.
+inline constexpr std::int32_t e8p_to_panel = panel_offset - e8p_offset;
 
 struct E8pTables {
     /// The nibbles of all patterns (with the sign of dimension 7 where an odd number is negative),

@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include "decode/kernels.h"
+#include "base/packed/activation.h"
 #include "lattice/e8p/e8p.h"
 
 namespace vq::decode::e8p_kernel_avx2 {

@@ -7,9 +7,9 @@
 
 #include <immintrin.h>
 
-#include "base/packed/panel_codes.h"
+#include "base/packed/activation.h"
+#include "base/packed/panel.h"
 #include "base/packed/prefetch.h"
-#include "decode/kernels.h"
 #include "lattice/e8p/e8p.h"
 
 namespace vq::decode::e8p_kernel {

@@ -2,11 +2,26 @@
 // 16 bits of the column's stream from bit K r on, and
 //     value = (sum of four bytes of f(state) - 510) * gain.
 // f(s) = C s mod 2^32 (byte_sum), or two 16-bit products side by side (two_products).
+//
+// Layout. trellis: T rows a tile, K bits a weight, tail-biting: the bits of a column of a tile are a
+//     cyclic stream, lowest bit first; the state of row r is its 16 bits from bit K r on.
+//     [tile][pair of columns][32 rows][column of the pair]: 4K bytes. An odd last column has a twin
+//     of zeros.
 #pragma once
 
-#include "base/packed/layout.h"
+#include "base/packed/segment.h"
 
 namespace vq::decode {
+
+inline constexpr Index trellis_chunk = 32;
+inline constexpr Index trellis_most_rows = 4096;  ///< of a tile
+/// Bytes of one pair of columns of a tile.
+static inline Index trellis_pair_bytes(const Segment& s) {
+    return s.tile_rows * 2 * s.trellis_bits / 8;
+}
+static inline Index trellis_pairs(const Segment& s) {
+    return ceil_div(s.cols, 2);
+}
 
 /// The four bytes of f(state).
 static inline std::uint32_t trellis_word(const Segment& s, std::uint32_t state) {

@@ -7,8 +7,8 @@
 
 #include <immintrin.h>
 
+#include "base/packed/activation.h"
 #include "base/packed/prefetch.h"
-#include "decode/kernels.h"
 #include "lattice/trellis/trellis.h"
 
 namespace vq::decode::trellis_kernel_avx2 {

@@ -6,7 +6,7 @@
 
 #include <immintrin.h>
 
-#include "decode/kernels.h"
+#include "base/packed/activation.h"
 #include "lattice/trellis/trellis_kernel_avx512vnni.h"
 
 namespace vq::decode::trellis_kernel {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/cpu.h"
-#include "decode/kernels.h"
+#include "base/packed/kernels.h"
 
 namespace vq::test {
 

@@ -7,7 +7,12 @@
 #include "base/bits.h"
 #include "base/error.h"
 #include "base/half.h"
-#include "base/packed/layout.h"
+#include "codebooks/bytes/bytes.h"
+#include "codebooks/residual/lut.h"
+#include "codebooks/residual/table.h"
+#include "codebooks/scalar/grid.h"
+#include "lattice/e8p/e8p.h"
+#include "lattice/trellis/trellis.h"
 
 namespace vq {
 

@@ -1,4 +1,4 @@
-// Codes from the order of the store into the order of the kernels (base/packed/layout.h).
+// Codes from the order of the store into the order of the kernels (headers of the codes).
 #pragma once
 
 #include <cstdint>

@@ -3,7 +3,6 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "base/packed/layout.h"
 #include "base/rng.h"
 #include "vq/exports/packed_layout.h"
 

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "base/packed/layout.h"
 
 namespace vq {
 

@@ -3,50 +3,13 @@
 // whose sums run over 32 or 64 lanes.
 #pragma once
 
-#include "decode/packed_file.h"
+#include "base/packed/activation.h"
+#include "base/packed/panel.h"
+#include "base/packed/segment.h"
 
 namespace vq::decode {
 
-/// Columns that share one scale of the int8 activations.
-inline constexpr Index activation_group = 128;
-/// The bytes of activations are padded with zeros to a multiple of it.
-inline constexpr Index byte_padding = 32;
-
-/// Activations of one segment as int8, a scale a group of activation_group columns.
-struct ByteActivations {
-    /// size (cols / 2), padded: the bytes (q_j, q_j, q_{j+1}, q_{j+1}) of a pair of columns, q_j in
-    /// the lowest byte.
-    const std::uint32_t* pairs;
-    const std::int8_t* bytes;  ///< size (cols), padded
-    const float* scales;       ///< size (groups): x = scale * q
-    const std::int32_t* sums;  ///< size (groups): sum of q
-};
-
-/// Where ByteActivations are written, with the same layout.
-struct ByteBuffers {
-    std::uint32_t* pairs;
-    std::int8_t* bytes;
-    float* scales;
-    std::int32_t* sums;
-};
-
-/// Tables of a lookup-table code for one activation vector.
-struct LutTables {
-    std::uint8_t* bytes;  ///< [group][stage][2^stage_bits]: dot product / scale + 128, rounded
-    float* scales;        ///< [block]: value of one step of a table of the block
-};
-
-inline constexpr Index panel_rows = 64;
-
-struct PanelWeights {
-    const std::uint8_t* bytes;
-    const float* row_scales;
-};
-struct PanelInputs {
-    const std::uint32_t* quads;
-    const float* scales;
-    const std::int32_t* sums;
-};
+struct LutTables;
 
 struct Kernels {
     const char* name;
@@ -82,7 +45,7 @@ struct Kernels {
     /// weights: [quad][64 rows][4]; x: [token][32 quads] of int8; sums: of each token's x_j.
     void (*panel)(const PanelWeights& w, const PanelInputs& x, Index quads, Index tokens, float* y,
                   Index stride);
-    /// The bytes of such a panel for a code with whole_steps() (base/packed/panel_codes.h): tile `tile`,
+    /// The bytes of such a panel for a code with whole_steps() (decode/panel_codes.h): tile `tile`,
     /// columns [activation_group * group, ... + 4 quads).
     void (*code_panel)(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes);
     /// Rows [row, row + rows) of a trellis segment, `count` columns of a group, decoded and rounded

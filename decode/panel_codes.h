@@ -3,15 +3,13 @@
 // same bits as those with one vector.
 #pragma once
 
+#include "base/packed/activation.h"
+#include "base/packed/panel.h"
 #include "codebooks/scalar/grid.h"
-#include "decode/kernels.h"
 #include "lattice/e8p/e8p.h"
 
 namespace vq::decode {
 
-inline constexpr std::int32_t panel_offset = 128;
-/// What e8p bytes lack of it.
-inline constexpr std::int32_t e8p_to_panel = panel_offset - e8p_offset;
 static_assert(grid_offset == panel_offset && grid_tile == panel_rows && e8p_tile == panel_rows);
 
 static inline bool whole_steps(const Segment& s) {

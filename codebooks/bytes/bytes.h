@@ -1,0 +1,30 @@
+// Weights as int8 with an fp16 scale for 32 columns of a row, for matrices that are not quantized:
+//     value = (byte - 128) * scale.
+//
+// Layout. bytes: 64 rows a tile, 32 columns a block.
+//     [tile][block]: the fp16 scales of the 64 rows, then [quad of columns][64 rows][4 columns]:
+//     value / scale + 128. Missing columns are 128.
+#pragma once
+
+#include "base/packed/segment.h"
+
+namespace vq::decode {
+
+inline constexpr Index byte_tile = 64;  ///< also the rows of a panel (base/packed/panel.h)
+inline constexpr Index byte_block = 32;
+inline constexpr Index byte_scales = 2 * byte_tile;  ///< bytes before those of the values
+inline constexpr Index byte_unit = byte_scales + byte_tile * byte_block;
+inline constexpr std::int32_t byte_offset = 128;
+static inline Index byte_blocks(const Segment& s) {
+    return ceil_div(s.cols, byte_block);
+}
+/// Scales and values of block `block` of a tile.
+static inline const std::uint8_t* byte_codes(const Segment& s, Index tile, Index block) {
+    return s.codes + (tile * byte_blocks(s) + block) * byte_unit;
+}
+/// Where row r of a block begins its column j, after the scales.
+static inline Index byte_position(Index r, Index j) {
+    return byte_scales + (j / 4 * byte_tile + r) * 4 + j % 4;
+}
+
+}  // namespace vq::decode
