@@ -6,6 +6,7 @@
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
+#include "io/families/linear_groups.h"
 #include "io/hdf5/hessian_file.h"
 #include "model/calibration.h"
 
@@ -50,7 +51,7 @@ Answer collect(const CollectOptions& options, const Common& common) {
                                            {"calibration_tokens", text.tokens}}});
     Index groups = 0;
     for (Index layer = 0; layer < walk.layers(); ++layer) {
-        const std::vector<LinearGroup> here = walk.groups(layer);
+        const std::vector<LinearGroup> here = linear_groups(source->config(), layer);
         const auto total = static_cast<double>(walk.layers()) * static_cast<double>(here.size());
         for (std::size_t i = 0; i < here.size(); ++i) {
             progress.check();

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "io/checkpoints/weight_source.h"
-#include "model/session/layer_walk.h"
+#include "io/families/linear_groups.h"
 #include "vq/layer/hessian.h"
 
 namespace vq::apps {

@@ -268,16 +268,6 @@ const Matrix& CalibrationWalk::stream() const {
     return impl_->stream;
 }
 
-std::vector<LinearGroup> CalibrationWalk::groups(Index layer) const {
-    VQ_ASSERT(layer >= 0 && layer < layers());
-    std::vector<LinearGroup> out;
-    for (int g = 0; g < block_groups; ++g) {
-        const auto group = static_cast<BlockGroup>(g);
-        out.push_back({group_tensors(layer, group), group_width(impl_->config(), group)});
-    }
-    return out;
-}
-
 void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSum* drift) {
     VQ_ASSERT(layer == impl_->layer && layer < layers());
     VQ_ASSERT(group >= 0 && group < block_groups);

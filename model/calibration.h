@@ -40,7 +40,6 @@ public:
     CalibrationWalk& operator=(const CalibrationWalk&) = delete;
 
     Index layers() const override;
-    std::vector<LinearGroup> groups(Index layer) const override;
     void collect(Index layer, Index group, HessianSum& sum, DriftSum* drift = nullptr) override;
     void replace(const std::string& name, Matrix weight) override;
     void finish(Index layer) override;

@@ -7,8 +7,10 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/gemm.h"
+#include "io/families/linear_groups.h"
 #include "model/packed_linear.h"
 #include "model/work_split.h"
+#include "vq/layer/bias.h"
 
 namespace vq {
 
@@ -16,13 +18,8 @@ namespace {
 
 constexpr Index query_rows = 128;  // queries a tile of attention; their scores stay in L2
 
-const std::vector<std::string>& group_parts(BlockGroup group) {
-    static const std::vector<std::string> parts[block_groups] = {
-        {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
-        {"self_attn.o_proj"},
-        {"mlp.gate_proj", "mlp.up_proj"},
-        {"mlp.down_proj"}};
-    return parts[static_cast<int>(group)];
+LinearGroup members(const ModelConfig& config, Index layer, BlockGroup group) {
+    return linear_groups(config, layer)[static_cast<std::size_t>(group)];
 }
 
 bool has_bias(const ModelConfig& config, BlockGroup group) {
@@ -80,19 +77,8 @@ std::string layer_tensor(Index layer, const std::string& rest) {
     return "model.layers." + std::to_string(layer) + "." + rest;
 }
 
-std::vector<std::string> group_tensors(Index layer, BlockGroup group) {
-    std::vector<std::string> names;
-    for (const std::string& part : group_parts(group))
-        names.push_back(layer_tensor(layer, part + ".weight"));
-    return names;
-}
-
 Index group_width(const ModelConfig& config, BlockGroup group) {
-    switch (group) {
-        case BlockGroup::attention_out: return config.n_heads * config.head_dim;
-        case BlockGroup::down: return config.intermediate_size;
-        default: return config.hidden_size;
-    }
+    return members(config, 0, group).cols;
 }
 
 Vector load_vector(const WeightSource& source, const std::string& name) {
@@ -103,8 +89,8 @@ Vector load_vector(const WeightSource& source, const std::string& name) {
 
 Linear load_group(const WeightSource& source, Index layer, BlockGroup group, Precision precision,
                   const Replacements* replacements, Index first, Index count) {
-    const std::vector<std::string>& parts = group_parts(group);
-    const Index last = count == 0 ? static_cast<Index>(parts.size()) : first + count;
+    const std::vector<std::string> all = members(source.config(), layer, group).names;
+    const Index last = count == 0 ? static_cast<Index>(all.size()) : first + count;
     // Packed weights are used as they lie unless some of them are replaced.
     const auto packed = replacements == nullptr && precision != Precision::bf16
                             ? source.packed()
@@ -116,21 +102,19 @@ Linear load_group(const WeightSource& source, Index layer, BlockGroup group, Pre
     };
     std::vector<std::string> names;
     std::vector<Matrix> own;
-    own.reserve(parts.size());
+    own.reserve(all.size());
     std::vector<const Matrix*> weights;
     std::vector<float> bias;
     for (Index i = first; i < last; ++i) {
-        const std::string part = layer_tensor(layer, parts[static_cast<std::size_t>(i)]);
-        names.push_back(part + ".weight");
-        const Matrix* weight = replaced(part + ".weight");
-        if (weight == nullptr && packed == nullptr)
-            weight = &own.emplace_back(source.read(part + ".weight"));
+        const std::string& name = names.emplace_back(all[static_cast<std::size_t>(i)]);
+        const Matrix* weight = replaced(name);
+        if (weight == nullptr && packed == nullptr) weight = &own.emplace_back(source.read(name));
         weights.push_back(weight);
         if (!has_bias(source.config(), group)) continue;
-        const Matrix* own_bias = replaced(part + ".bias");
+        const Matrix* own_bias = replaced(bias_of(name));
         const Vector piece = own_bias != nullptr ? Vector(own_bias->row(0).transpose())
-                                                 : load_vector(source, part + ".bias");
-        VQ_ASSERT(piece.size() == source.shape(part + ".weight").rows);
+                                                 : load_vector(source, bias_of(name));
+        VQ_ASSERT(piece.size() == source.shape(name).rows);
         bias.insert(bias.end(), piece.begin(), piece.end());
     }
     const Vector all_bias = Eigen::Map<const Vector>(bias.data(), static_cast<Index>(bias.size()));

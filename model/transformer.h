@@ -18,12 +18,10 @@
 
 namespace vq {
 
-/// The linear layers of a block that read the same input.
+/// The groups of linear_groups(), in their order.
 enum class BlockGroup : std::uint8_t { qkv, attention_out, gate_up, down };
 inline constexpr int block_groups = 4;
 
-/// HF names of a group's weights, in the order in which Linear stacks them.
-std::vector<std::string> group_tensors(Index layer, BlockGroup group);
 /// Width of a group's input.
 Index group_width(const ModelConfig& config, BlockGroup group);
 /// "model.layers.<layer>.<rest>".

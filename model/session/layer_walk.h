@@ -3,7 +3,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "base/matrix.h"
 #include "vq/layer/drift.h"
@@ -11,21 +10,14 @@
 
 namespace vq {
 
-/// Linear layers that read the same input, for example q_proj, k_proj and v_proj.
-struct LinearGroup {
-    std::vector<std::string> names;  ///< HF tensor names, "...q_proj.weight"
-    Index cols = 0;                  ///< width of the common input
-};
-
 class LayerWalk {
 public:
     virtual ~LayerWalk() = default;
     virtual Index layers() const = 0;
-    /// Groups of a block in the order in which their inputs arise: qkv, o, gate/up, down.
-    virtual std::vector<LinearGroup> groups(Index layer) const = 0;
-    /// Brings the calibration text up to the input of group `group` of block `layer`, through the
-    /// weights in force (those given to replace(), else the original ones), and adds those inputs
-    /// to `sum`. Called in order: groups 0, 1, 2, ... of block 0, then of block 1, ... With
+    /// Brings the calibration text up to the input of group `group` (of linear_groups()) of block
+    /// `layer`, through the weights in force (those given to replace(), else the original ones),
+    /// and adds those inputs to `sum`. Called in order: groups 0, 1, 2, ... of block 0, then of
+    /// block 1, ... With
     /// `drift`, also how the original model's inputs (and, for layers that add to it, its residual
     /// stream) differ from those in force; drift stays empty when the walk does not follow the
     /// original.

@@ -18,10 +18,6 @@ namespace vq {
 
 namespace {
 
-std::string block_prefix(Index layer) {
-    return fmt::format("model.layers.{}.", layer);
-}
-
 /// Seed of everything random about one tensor. Tensors of a group share it, so that they share
 /// their input rotation and an activation needs to be rotated once.
 std::uint64_t seed_of(std::uint64_t seed, const std::string& name) {
@@ -140,18 +136,6 @@ void note_oddities(const TensorReport& t, double wanted_damping, const Progress&
 }
 
 }  // namespace
-
-std::vector<LinearGroup> linear_groups(const ModelConfig& c, Index layer) {
-    const std::string attention = block_prefix(layer) + "self_attn.";
-    const std::string mlp = block_prefix(layer) + "mlp.";
-    return {
-        {{attention + "q_proj.weight", attention + "k_proj.weight", attention + "v_proj.weight"},
-         c.hidden_size},
-        {{attention + "o_proj.weight"}, c.n_heads * c.head_dim},
-        {{mlp + "gate_proj.weight", mlp + "up_proj.weight"}, c.hidden_size},
-        {{mlp + "down_proj.weight"}, c.intermediate_size},
-    };
-}
 
 LayerShapes quantized_shapes(const WeightSource& source) {
     LayerShapes shapes;

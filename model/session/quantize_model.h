@@ -8,16 +8,13 @@
 
 #include "base/progress.h"
 #include "io/checkpoints/weight_source.h"
+#include "io/families/linear_groups.h"
 #include "io/hdf5/store.h"
 #include "model/session/layer_walk.h"
 #include "vq/run/presets.h"
 #include "vq/run/settings.h"
 
 namespace vq {
-
-/// The linear layers of transformer block `layer`, grouped by common input, in the order in which
-/// their inputs arise: q k v, o, gate up, down.
-std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer);
 
 /// Shapes of all tensors to quantize, by block; and their number of weights.
 LayerShapes quantized_shapes(const WeightSource& source);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "io/families/linear_groups.h"
 #include "tests/model/tiny_model.h"
 #include "vq/layer/bias.h"
 
@@ -43,9 +44,10 @@ void expect_close(const HessianSum& got, const HessianSum& want, double relative
     EXPECT_LT((got.x - want.x).norm(), relative * (want.x.norm() + want.xxt.norm()));
 }
 
-std::vector<HessianSum> collect_layer(CalibrationWalk& walk, Index layer) {
+std::vector<HessianSum> collect_layer(CalibrationWalk& walk, const ModelConfig& config,
+                                      Index layer) {
     std::vector<HessianSum> sums;
-    const auto groups = walk.groups(layer);
+    const auto groups = linear_groups(config, layer);
     for (std::size_t g = 0; g < groups.size(); ++g) {
         sums.emplace_back(groups[g].cols);
         walk.collect(layer, static_cast<Index>(g), sums.back());
@@ -65,7 +67,7 @@ TEST(CalibrationWalk, SumsEqualThoseOfTheReferenceActivations) {
             EXPECT_EQ(walk.tokens(), 311);
             ASSERT_EQ(walk.layers(), 2);
             for (Index l = 0; l < 2; ++l) {
-                const auto sums = collect_layer(walk, l);
+                const auto sums = collect_layer(walk, source.model, l);
                 for (std::size_t g = 0; g < 4; ++g)
                     expect_close(sums[g], want[static_cast<std::size_t>(l)][g], 2e-5);
                 walk.finish(l);
@@ -77,7 +79,7 @@ TEST(CalibrationWalk, SumsEqualThoseOfTheReferenceActivations) {
 TEST(CalibrationWalk, GroupsNameTheTensorsThatShareAnInput) {
     const MemorySource source = random_model(test::tiny_llama(), 52);
     CalibrationWalk walk(source, windows_of(source.model), {}, {});
-    const auto groups = walk.groups(1);
+    const auto groups = linear_groups(source.model, 1);
     ASSERT_EQ(groups.size(), 4U);
     EXPECT_EQ(groups[0].names,
               (std::vector<std::string>{"model.layers.1.self_attn.q_proj.weight",
@@ -95,7 +97,7 @@ TEST(CalibrationWalk, GroupsNameTheTensorsThatShareAnInput) {
 TEST(CalibrationWalk, DriftFollowsReplacedWeights) {
     const MemorySource source = random_model(test::tiny_llama(), 55);
     CalibrationWalk walk(source, windows_of(source.model), {.follow_original = true}, {});
-    const auto groups = walk.groups(0);
+    const auto groups = linear_groups(source.model, 0);
     const auto collect = [&](std::size_t g) {
         HessianSum sum(groups[g].cols);
         DriftSum drift;
@@ -132,7 +134,7 @@ TEST(CalibrationWalk, ReplacedWeightsActOnLaterGroupsOnly) {
             CalibrationWalk walk(source, windows, {.keep_bytes = keep ? 1 << 20 : 0}, {});
             for (std::size_t l = 0; l < 2; ++l) {
                 const auto layer = static_cast<Index>(l);
-                const auto groups = walk.groups(layer);
+                const auto groups = linear_groups(source.model, layer);
                 for (std::size_t g = 0; g < 4; ++g) {
                     HessianSum sum(groups[g].cols);
                     walk.collect(layer, static_cast<Index>(g), sum);
@@ -180,7 +182,7 @@ TEST(CalibrationWalk, SameBitsAtAnyNumberOfThreads) {
             CalibrationWalk walk(source, windows, {.precision = precision, .slab_bytes = 30000},
                                  {});
             walk.finish(0);
-            results.push_back(collect_layer(walk, 1));
+            results.push_back(collect_layer(walk, source.model, 1));
         }
         for (const auto& sums : results)
             for (std::size_t g = 0; g < 4; ++g) {

@@ -77,9 +77,6 @@ class RandomWalk final : public LayerWalk {
 public:
     explicit RandomWalk(const ModelConfig& config) : config_(config) {}
     Index layers() const override { return config_.n_layers; }
-    std::vector<LinearGroup> groups(Index layer) const override {
-        return linear_groups(config_, layer);
-    }
     void collect(Index layer, Index group, HessianSum& sum, DriftSum* /*drift*/) override {
         calls.push_back("collect " + std::to_string(layer) + " " + std::to_string(group));
         const Matrix x = correlated_inputs(300, sum.cols(), 100 + 10 * layer + group);
