@@ -10,7 +10,6 @@
 #include "io/families/linear_groups.h"
 #include "model/packed_linear.h"
 #include "model/work_split.h"
-#include "vq/layer/bias.h"
 
 namespace vq {
 
@@ -111,9 +110,10 @@ Linear load_group(const WeightSource& source, Index layer, BlockGroup group, Pre
         if (weight == nullptr && packed == nullptr) weight = &own.emplace_back(source.read(name));
         weights.push_back(weight);
         if (!has_bias(source.config(), group)) continue;
-        const Matrix* own_bias = replaced(bias_of(name));
+        const std::string bias_name = name.substr(0, name.rfind('.')) + ".bias";
+        const Matrix* own_bias = replaced(bias_name);
         const Vector piece = own_bias != nullptr ? Vector(own_bias->row(0).transpose())
-                                                 : load_vector(source, bias_of(name));
+                                                 : load_vector(source, bias_name);
         VQ_ASSERT(piece.size() == source.shape(name).rows);
         bias.insert(bias.end(), piece.begin(), piece.end());
     }
