@@ -1,11 +1,9 @@
-# Every outside library, found once (Debian 12 packages; scripts/build.sh installs them).
+# Every outside library of the toolkit, found once (Debian 12 packages; scripts/build.sh installs them).
 # Also read by the installed package config, so it uses only find_* and imported targets.
 find_package(OpenMP REQUIRED COMPONENTS CXX)
-find_package(Threads REQUIRED)
 find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(fmt REQUIRED)
-find_package(CLI11 REQUIRED)
 
 # Libraries without a CMake package: an imported target each.
 function(vqkit_import name header library)

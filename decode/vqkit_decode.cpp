@@ -108,6 +108,10 @@ void vqd_close(vqd_file* file) {
     delete file;
 }
 
+int vqd_version(void) {
+    return VQD_VERSION;
+}
+
 const char* vqd_isa(const vqd_file* file) {
     return file == nullptr ? "" : file->kernels->name;
 }

@@ -18,6 +18,15 @@ extern "C" {
 
 #define VQD_API __attribute__((visibility("default")))
 
+/* The version of this header; until 1.0.0 a new minor version may change the interface. */
+#define VQD_VERSION_MAJOR 0
+#define VQD_VERSION_MINOR 1
+#define VQD_VERSION_PATCH 0
+#define VQD_VERSION (VQD_VERSION_MAJOR * 10000 + VQD_VERSION_MINOR * 100 + VQD_VERSION_PATCH)
+
+/* VQD_VERSION of the library that runs. */
+VQD_API int vqd_version(void);
+
 typedef struct vqd_file vqd_file;
 
 typedef enum vqd_status {

@@ -81,6 +81,10 @@ static int check_tensor(const vqd_file* file, size_t tensor, const vqd_tensor_in
     return failed;
 }
 
+static int is_dense(const char* code) {
+    return strcmp(code, "f32") == 0 || strcmp(code, "f16") == 0 || strcmp(code, "bf16") == 0;
+}
+
 int main(int argc, char** argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: embed MODEL.vqp\n");
@@ -111,7 +115,7 @@ int main(int argc, char** argv) {
     for (size_t i = 0; i < vqd_tensor_count(file); ++i) {
         vqd_tensor_info info;
         if (vqd_tensor(file, i, &info) != VQD_OK) return 1;
-        if (info.code[0] == 'f' || info.code[0] == 'b') continue; /* f32, f16, bf16 */
+        if (is_dense(info.code)) continue;
         ++quantized;
         failed += check_tensor(file, i, &info);
     }

@@ -9,7 +9,7 @@ mkdir -p "$work"
 "$vq" export "$work/model.vq.h5" --to packed -o "$work/model.vqp" --quiet >/dev/null
 for isa in scalar ""; do
     VQ_ISA=$isa "$embed" "$work/model.vqp" >"$work/out.txt"
-    grep -q '^28 quantized tensors on .*, 0 of them wrong$' "$work/out.txt"
+    grep -q '^29 quantized tensors on .*, 0 of them wrong$' "$work/out.txt"
 done
 # Nothing of the rest of vqkit, nor of its dependencies, is needed.
 ! ldd "$embed" | grep -Ei 'faiss|hdf5|blas|gomp|dnnl|fmt'

@@ -1,15 +1,14 @@
 # Installs the build into a fresh prefix, builds consumer/ against it, runs what came out.
-function(run)
-  execute_process(COMMAND ${ARGV} RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE out)
-  if(NOT code EQUAL 0)
-    string(JOIN " " command ${ARGV})
-    message(FATAL_ERROR "${command}: ${code}\n${out}")
-  endif()
-  set(out "${out}" PARENT_SCOPE)
-endfunction()
+include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
 
 file(REMOVE_RECURSE ${WORK})
 run(${CMAKE_COMMAND} --install ${VQKIT_BUILD} --prefix ${WORK}/prefix --config ${CONFIG})
+foreach(room base decode io codebooks lattice vq model)
+  file(GLOB_RECURSE headers ${WORK}/prefix/include/vqkit/${room}/*.h)
+  if(NOT headers)
+    message(FATAL_ERROR "no header of ${room}/ is installed")
+  endif()
+endforeach()
 run(${CMAKE_COMMAND} -S ${CONSUMER} -B ${WORK}/build -G ${GENERATOR}
     -D CMAKE_PREFIX_PATH=${WORK}/prefix
     -D CMAKE_C_COMPILER=${CC} -D CMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}"
