@@ -21,7 +21,7 @@
 #include "io/hdf5/hessian_file.h"
 #include "vq/layer/quantize_layer.h"
 #include "vq/run/presets.h"
-#include "vq/tensor/code_spec.h"
+#include "vq/tensor/code_families.h"
 #include "vq/tensor/stored_tensor.h"
 
 namespace {
@@ -85,9 +85,8 @@ int run(const std::vector<std::string>& arguments) {
         else
             names.push_back(arguments[i]);
     vq::SharedCodes shared;
-    if (settings.code.scope == vq::CodebookScope::universal && has_codebooks(settings.code))
-        for (const auto& [name, code] : vq::universal_choices(settings))
-            shared.push_back({name, code});
+    if (settings.code.scope == vq::CodebookScope::universal)
+        shared = vq::family_of(settings.code).universal(settings.code);
     double sum = 0;
     for (const std::string& name : names) {
         const Layer layer = load(name);

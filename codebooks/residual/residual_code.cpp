@@ -227,6 +227,7 @@ std::shared_ptr<const ResidualCode> train_residual(const float* x, Index n, Inde
     KMeansOptions options;
     options.iterations = training.kmeans_iterations;
     options.assigner = training.assigner;
+    options.progress = training.progress;
     Index total = 0;
     for (const int b : bits) total += Index{1} << b;
     const bool jointly =

@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "base/codes/code.h"
+#include "base/codes/code_settings.h"
+#include "base/progress.h"
 #include "codebooks/assign/assigner.h"
 #include "codebooks/assign/kmeans.h"
 
@@ -68,6 +70,8 @@ struct ResidualTraining {
     int joint_rounds = 0;
     AssignerKind assigner = AssignerKind::own;
     std::uint64_t seed = 0;
+    /// Asked before every iteration of k-means whether to stop (Cancelled is thrown); may be null.
+    const Progress* progress = nullptr;
 };
 
 /// Trains stage after stage on samples x, size (n, d), each stage on what the ones before left.

@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "vq/layer/bias.h"
 #include "vq/layer/quantize_layer.h"
-#include "vq/tensor/code_spec.h"
+#include "vq/tensor/code_families.h"
 #include "vq/tensor/stored_tensor.h"
 
 namespace vq {
@@ -49,16 +49,15 @@ public:
 
     /// The codes for block `layer`; empty when tensors have their own. Trains them at first use.
     const SharedCodes& of_layer(Index layer, const Progress& progress) {
-        if (scope_ == CodebookScope::tensor || !has_codebooks(settings_.code)) return current_;
+        if (scope_ == CodebookScope::tensor || !family_of(settings_.code).has_codebooks)
+            return current_;
         if (!current_.empty() && (scope_ != CodebookScope::layer || layer == trained_))
             return current_;
         current_.clear();
         trained_ = layer;
         if (scope_ == CodebookScope::universal) {
-            for (const auto& [name, code] : universal_choices(settings_)) {
-                current_.push_back({name, code});
-                arrays_[name] = store_codebook(*code);
-            }
+            current_ = family_of(settings_.code).universal(settings_.code);
+            for (const SharedCode& c : current_) arrays_[c.name] = store_codebook(*c.code);
             return current_;
         }
         std::vector<std::string> names;
@@ -69,12 +68,10 @@ public:
             for (const LinearGroup& g : linear_groups(source_.config(), l))
                 names.insert(names.end(), g.names.begin(), g.names.end());
         const std::string label = all ? "model" : fmt::format("layer.{}", layer);
-        current_.push_back(
-            {label, train(names, settings_.code.dim, settings_.code.stage_bits, progress)});
+        current_.push_back({label, train(names, settings_.code, progress)});
         if (settings_.code.outliers > 0)
             current_.push_back(
-                {label + ".outliers", train(names, settings_.code.outlier_dim,
-                                            {settings_.code.outlier_bits}, progress)});
+                {label + ".outliers", train(names, outlier_settings(settings_.code), progress)});
         for (const SharedCode& c : current_) arrays_[c.name] = store_codebook(*c.code);
         return current_;
     }
@@ -83,33 +80,26 @@ public:
     const std::map<std::string, Array>& arrays() const { return arrays_; }
 
 private:
-    CodePtr train(const std::vector<std::string>& names, int dim, const std::vector<int>& bits,
+    CodePtr train(const std::vector<std::string>& names, const CodeSettings& code,
                   const Progress& progress) {
         const Index each =
-            std::max<Index>(1, settings_.kmeans.samples / static_cast<Index>(names.size()));
-        Matrix all(0, dim);
+            std::max<Index>(1, code.kmeans.samples / static_cast<Index>(names.size()));
+        Matrix all(0, code.dim);
         std::vector<Matrix> parts;
         Index rows = 0;
         for (const std::string& name : names) {
             progress.check();
-            parts.push_back(
-                sample_vectors(source_.read(name), settings_, dim, each, seed_of(seed_, name)));
+            parts.push_back(sample_vectors(source_.read(name), settings_, code.dim, each,
+                                           seed_of(seed_, name)));
             rows += parts.back().rows();
         }
-        all.resize(rows, dim);
+        all.resize(rows, code.dim);
         Index at = 0;
         for (const Matrix& part : parts) {
             all.middleRows(at, part.rows()) = part;
             at += part.rows();
         }
-        ResidualTraining training;
-        training.beam = settings_.beam;
-        training.revisions = settings_.revisions;
-        training.kmeans_iterations = settings_.kmeans.iterations;
-        training.joint_rounds = settings_.kmeans.joint_rounds;
-        training.assigner = settings_.kmeans.assigner;
-        training.seed = seed_;
-        return train_residual(all.data(), all.rows(), dim, bits, nullptr, training);
+        return family_of(code).train({.x = all}, code, seed_, progress);
     }
 
     const WeightSource& source_;
@@ -202,7 +192,8 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
     double done = 0;
     const bool one_for_all =
         plan.scope == CodebookScope::model || plan.scope == CodebookScope::universal;
-    const double share = one_for_all ? codebook_bits(settings) / total : 0.0;
+    const double share =
+        one_for_all ? family_of(settings.code).codebook_bits(settings.code) / total : 0.0;
 
     for (Index l = 0; l < source.config().n_layers; ++l) {
         progress.report(done, total, fmt::format("layer {}", l));
@@ -211,7 +202,9 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
         for (const TensorShape& t : shapes[l])
             layer_weights += static_cast<double>(t.rows * t.cols);
         const double layer_share =
-            plan.scope == CodebookScope::layer ? codebook_bits(settings) / layer_weights : share;
+            plan.scope == CodebookScope::layer
+                ? family_of(settings.code).codebook_bits(settings.code) / layer_weights
+                : share;
         const std::vector<LinearGroup> groups = linear_groups(source.config(), l);
         for (std::size_t g = 0; g < groups.size(); ++g) {
             const LinearGroup& group = groups[g];

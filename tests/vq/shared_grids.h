@@ -2,14 +2,12 @@
 #pragma once
 
 #include "vq/layer/quantize_layer.h"
-#include "vq/tensor/code_spec.h"
+#include "vq/tensor/code_families.h"
 
 namespace vq::test {
 
 inline SharedCodes shared_grids(const Settings& s) {
-    SharedCodes shared;
-    for (const auto& [name, code] : universal_choices(s)) shared.push_back({name, code});
-    return shared;
+    return family_of(s.code).universal(s.code);
 }
 
 }  // namespace vq::test

@@ -11,8 +11,8 @@
 #include "base/rng.h"
 #include "codebooks/bitmod/bitmod_code.h"
 #include "codebooks/residual/residual_code.h"
+#include "codebooks/residual/scalar_grid.h"
 #include "codebooks/residual/universal.h"
-#include "codebooks/scalar/scalar_grid.h"
 #include "lattice/e8p/e8p_code.h"
 #include "lattice/trellis/trellis_code.h"
 

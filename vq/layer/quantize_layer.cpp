@@ -8,12 +8,9 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/rng.h"
-#include "codebooks/residual/residual_code.h"
-#include "lattice/trellis/trellis_code.h"
-#include "lattice/trellis/trellis_function.h"
 #include "vq/layer/column_rates.h"
 #include "vq/layer/scale_search.h"
-#include "vq/tensor/code_spec.h"
+#include "vq/tensor/code_families.h"
 
 namespace vq {
 
@@ -27,23 +24,14 @@ Index round_up(Index n, Index unit) {
     return (n + unit - 1) / unit * unit;
 }
 
-/// Rows that a code spans in a tensor of `rows` rows; for grids by column 8, so that columns are
-/// whole bytes and their number of bits is known before their rates are.
-Index row_unit(const Settings& s, Index rows) {
-    if (s.code.kind == CodeKind::grid) return 8;
-    if (s.code.along == Along::inputs) return 1;
-    if (s.code.kind == CodeKind::trellis) return trellis_tile_rows(rows);
-    return s.code.outliers > 0 ? std::lcm<Index>(s.code.dim, s.code.outlier_dim) : s.code.dim;
-}
-
 Index feedback_block(const Settings& s) {
     if (s.block > 0) return s.block;
     return s.code.along == Along::inputs ? s.code.dim : 1;
 }
 
-/// Stage bits of the code for outliers ([1]) or for the rest ([0]).
-std::vector<int> bits_of(const Settings& s, bool outliers) {
-    return outliers ? std::vector<int>{s.code.outlier_bits} : s.code.stage_bits;
+/// Settings of the code for outliers or for the rest.
+CodeSettings code_settings(const Settings& s, bool outliers) {
+    return outliers ? outlier_settings(s.code) : s.code;
 }
 
 /// W and H in the space where codes live: transformed and padded. Padding rows are zero; padding
@@ -106,17 +94,6 @@ void gather_vectors(const Matrix& x, const CodedTensor& tensor, Index col0, Inde
         }
 }
 
-ResidualTraining training_of(const Settings& s, std::uint64_t seed) {
-    ResidualTraining t;
-    t.beam = s.beam;
-    t.revisions = s.revisions;
-    t.kmeans_iterations = s.kmeans.iterations;
-    t.joint_rounds = s.kmeans.joint_rounds;
-    t.assigner = s.kmeans.assigner;
-    t.seed = seed;
-    return t;
-}
-
 /// At most `most` rows of x and their weights: one drawn from each of `most` equal stretches, so
 /// that the choice does not fall into step with the columns.
 void thin_out(Matrix& x, std::vector<float>& weights, Index most, std::uint64_t seed) {
@@ -138,50 +115,47 @@ void thin_out(Matrix& x, std::vector<float>& weights, Index most, std::uint64_t 
 
 /// Trains the tensor's own codebooks on `x` (W at first, a pass's targets later).
 void train_codes(const Matrix& x, const VectorD& h_diagonal, const Settings& s, std::uint64_t seed,
-                 CodedTensor& tensor) {
+                 const Progress& progress, CodedTensor& tensor) {
+    const CodeFamily& family = family_of(s.code);
     for (std::size_t i = 0; i < tensor.segments().size(); ++i) {
         Segment& segment = tensor.segments()[i];
-        if (!segment.shared.empty() || segment.code->parameters().empty()) continue;
+        if (!segment.shared.empty() || family.train == nullptr) continue;
         const bool outliers = tensor.segments().size() == 2 && i == 0;
-        const Index d = segment.code->dim();
         Matrix vectors;
         std::vector<float> weights;
-        gather_vectors(x, tensor, segment.col0, segment.cols, d, h_diagonal, vectors, weights);
-        thin_out(vectors, weights, s.kmeans.samples, seed + i);
-        segment.code =
-            train_residual(vectors.data(), vectors.rows(), d, bits_of(s, outliers),
-                           s.kmeans.weighted ? weights.data() : nullptr, training_of(s, seed + i));
+        gather_vectors(x, tensor, segment.col0, segment.cols, segment.code->dim(), h_diagonal,
+                       vectors, weights);
+        thin_out(vectors, weights, s.code.kmeans.samples, seed + i);
+        segment.code = family.train({vectors, s.code.kmeans.weighted ? weights.data() : nullptr},
+                                    code_settings(s, outliers), seed + i, progress);
     }
 }
 
-/// One segment a rate, as the columns' share of the loss wants it.
-std::vector<Segment> rate_segments(const Settings& s, const SharedCodes& shared, int tile_rows,
+/// One segment a rate, as the columns' share of the loss wants it. rows: of W, unpadded.
+std::vector<Segment> rate_segments(const Settings& s, const SharedCodes& shared, Index rows,
                                    const BlockLDL& ldl) {
+    const CodeFamily& family = family_of(s.code);
     VectorD d(static_cast<Index>(ldl.metrics.size()));
     for (Index k = 0; k < d.size(); ++k) d(k) = ldl.metrics[k](0, 0);
-    const bool trellis = s.code.kind == CodeKind::trellis;
-    RateRange range = rates_of(s.code);
-    const auto grid = [&, least = range.least](int bits) -> const SharedCode& {
-        return shared.at(static_cast<std::size_t>(bits - least));
-    };
-    std::vector<double> distortion;
-    for (int bits = 1; bits <= range.most; ++bits)
-        distortion.push_back(trellis ? trellis_distortion(bits)
-                             : bits < range.least
-                                 ? 1.0
-                                 : gaussian_distortion(grid(bits).code->parameters()));
+    const RateRange all = family.rates(s.code);
+    const std::vector<double> distortions = family.distortions(s.code, shared);
+    RateRange range = all;
     if (!s.code.waterfill) {
-        range.least = static_cast<int>(std::floor(s.code.rate));
-        range.most = static_cast<int>(std::ceil(s.code.rate));
+        const double step = all.step.bits();
+        range.least = {all.step.halves * static_cast<int>(std::floor(s.code.rate / step))};
+        range.most = {all.step.halves * static_cast<int>(std::ceil(s.code.rate / step))};
     }
+    const auto first = distortions.begin() + all.index_of(range.least);
     std::vector<Segment> segments;
     Index at = 0;
-    for (const RateRun& run : plan_column_rates(d, s.code.rate, distortion, range)) {
-        if (trellis)
-            segments.push_back(
-                {at, run.cols, std::make_shared<TrellisCode>(tile_rows, run.bits, s.tail), "", {}});
+    for (const RateRun& run :
+         plan_column_rates(d, s.code.rate, {first, first + range.count()}, range)) {
+        SharedCode code;
+        if (shared.empty())
+            code.code = family.make(s.code, {rows, run.rate});
         else
-            segments.push_back({at, run.cols, grid(run.bits).code, grid(run.bits).name, {}});
+            code = shared.at(static_cast<std::size_t>(all.index_of(run.rate)));
+        segments.push_back({at, run.cols, code.code, code.name, {}});
         at += run.cols;
     }
     return segments;
@@ -193,7 +167,7 @@ std::vector<Segment> vector_segments(const Matrix& w, const Settings& s, const S
                                      Index unpadded_cols) {
     const auto code = [&](std::size_t which) -> CodePtr {
         if (!shared.empty()) return shared.at(which).code;
-        return untrained_code(s, which == 1);
+        return family_of(s.code).make(code_settings(s, which == 1), {.rows = w.rows(), .rate = {}});
     };
     const auto shared_name = [&](std::size_t which) {
         return shared.empty() ? std::string() : shared.at(which).name;
@@ -284,7 +258,8 @@ Index outlier_columns(Index n, const Settings& s) {
 TensorShape padded_shape(TensorShape shape, const Settings& s) {
     const Index unit =
         std::lcm(feedback_block(s), s.code.along == Along::inputs ? s.code.dim : Index{1});
-    return {round_up(shape.rows, row_unit(s, shape.rows)), round_up(shape.cols, unit)};
+    return {round_up(shape.rows, family_of(s.code).row_unit(s.code, shape.rows)),
+            round_up(shape.cols, unit)};
 }
 
 Matrix sample_vectors(const Matrix& w, const Settings& settings, int dim, Index count,
@@ -316,7 +291,10 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
                               const SharedCodes& shared, std::uint64_t seed,
                               const std::string& name, const Progress& progress) {
     check_settings(settings);
-    VQ_ASSERT(settings.code.kind != CodeKind::grid || !shared.empty());
+    const CodeFamily& family = family_of(settings.code);
+    const bool rates = family.rates(settings.code).any();
+    // Codebooks that differ by rate are never a tensor's own.
+    VQ_ASSERT(!(rates && family.has_codebooks) || !shared.empty());
     VQ_ASSERT(inputs.cols() == w.cols() && w.size() > 0);
     if (!w.allFinite())
         throw Error("a weight is not finite", name, "the checkpoint is damaged; download it again");
@@ -338,12 +316,10 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
                              ? without_feedback(p.h, feedback_block(s))
                              : factorize_block_ldl(p.h, feedback_block(s), s.order);
     progress.check();
-    CodedTensor tensor =
-        make_tensor(p.w, s,
-                    rates_of(s.code).most > 0
-                        ? rate_segments(s, shared, static_cast<int>(row_unit(s, w.rows())), ldl)
-                        : vector_segments(p.w, s, shared, w.cols()));
-    train_codes(p.w, p.h.diagonal(), s, seed, tensor);
+    CodedTensor tensor = make_tensor(p.w, s,
+                                     rates ? rate_segments(s, shared, w.rows(), ldl)
+                                           : vector_segments(p.w, s, shared, w.cols()));
+    train_codes(p.w, p.h.diagonal(), s, seed, progress, tensor);
     if (s.scale_search > 0) search_scales(p.w, p.h.diagonal(), s.scale_search, tensor);
     progress.check();
     const Matrix h = p.h.cast<float>();
@@ -361,14 +337,15 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
     };
     Matrix what;
     Matrix targets;
-    const bool own = shared.empty() && has_codebooks(s.code);
+    const bool own = shared.empty() && family.has_codebooks;
     run_pass(tensor, what, own && s.passes > 1 ? &targets : nullptr);
     double loss = proxy_loss(Matrix(p.w - what), h);
     for (int pass = 1; own && pass < s.passes; ++pass) {
         progress.check();
         CodedTensor next = tensor;
         Matrix next_what;
-        train_codes(targets, p.h.diagonal(), s, seed + static_cast<std::uint64_t>(pass), next);
+        train_codes(targets, p.h.diagonal(), s, seed + static_cast<std::uint64_t>(pass), progress,
+                    next);
         run_pass(next, next_what, &targets);
         const double next_loss = proxy_loss(Matrix(p.w - next_what), h);
         if (!(next_loss < loss)) break;

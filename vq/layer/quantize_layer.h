@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "base/codes/family.h"
 #include "base/progress.h"
 #include "vq/layer/hessian.h"
 #include "vq/layer/proxy.h"
@@ -13,14 +14,6 @@
 #include "vq/tensor/transform.h"
 
 namespace vq {
-
-/// Codes that several tensors share: [0] for all columns (or all but outliers), [1] for outliers;
-/// one for each rate where columns have their own.
-struct SharedCode {
-    std::string name;  ///< in the store: "model", "layer.3", "universal.gauss_d8_9_9"
-    CodePtr code;
-};
-using SharedCodes = std::vector<SharedCode>;
 
 /// What one quantized tensor is, before it is stored.
 struct QuantizedLayer {
@@ -35,7 +28,8 @@ struct QuantizedLayer {
     Matrix what;          ///< the reconstruction in the original space, size (rows, cols)
 };
 
-/// W (m, n), finite. `shared` empty: the tensor trains its own codebooks. `name` is for errors;
+/// W (m, n), finite. `shared` empty: the tensor trains its own codebooks; else [0] is the code of
+/// all columns (or all but outliers), [1] that of outliers, or one for each rate, ascending. `name` is for errors;
 /// `seed` is this tensor's. Deterministic at any number of threads.
 QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const Settings& settings,
                               const SharedCodes& shared, std::uint64_t seed,

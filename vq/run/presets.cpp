@@ -6,8 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "codebooks/residual/universal.h"
-#include "vq/tensor/code_spec.h"
+#include "vq/tensor/code_families.h"
 #include "vq/tensor/stored_tensor.h"
 
 namespace vq {
@@ -26,12 +25,12 @@ double bits_with(const Settings& s, const LayerShapes& shapes, CodebookScope sco
     for (const auto& layer : shapes) {
         for (const TensorShape& t : layer)
             bits += planned_bits(t, s, scope == CodebookScope::tensor);
-        if (scope == CodebookScope::layer) bits += codebook_bits(s);
+        if (scope == CodebookScope::layer) bits += family_of(s.code).codebook_bits(s.code);
     }
     // One copy for all; the universal codebook too, so that a store can be read without this
     // library.
     if (scope == CodebookScope::model || scope == CodebookScope::universal)
-        bits += codebook_bits(s);
+        bits += family_of(s.code).codebook_bits(s.code);
     return bits;
 }
 
@@ -44,15 +43,15 @@ double bits_with(const Settings& s, const LayerShapes& shapes, CodebookScope sco
                           : std::string("use more bits"));
 }
 
-/// The highest rate, in steps of 1/1024 (whole bits without water-filling), at which a code with
+/// The highest rate, in steps of 1/1024 (of the rates without water-filling), at which a code with
 /// rates meets the budget.
 void fit_rate(Settings& s, const LayerShapes& shapes, double budget) {
     if (s.code.rate > 0) return;
     const double n = weights_in(shapes);
     double least = 0;
-    const RateRange rates = rates_of(s.code);
-    for (int step = 1024 * rates.most; step >= 1024 * rates.least;
-         step -= s.code.waterfill ? 1 : 1024) {
+    const RateRange rates = family_of(s.code).rates(s.code);
+    for (int step = 512 * rates.most.halves; step >= 512 * rates.least.halves;
+         step -= s.code.waterfill ? 1 : 512 * rates.step.halves) {
         s.code.rate = step / 1024.0;
         least = plan_scope(s, shapes).bits / n;
         if (least <= budget) return;
@@ -142,7 +141,7 @@ Settings preset_settings(const std::string& name) {
     s.method = name;
     if (name == "best" || name == "qtip") {
         s.transform.hadamard = TransformSettings::Hadamard::both;
-        s.code.kind = CodeKind::trellis;
+        s.code.kind = "trellis";
         s.code.along = Along::outputs;
         s.scale.scope = ScaleLayout::Scope::row;
         s.correction = 0.35;
@@ -155,7 +154,7 @@ Settings preset_settings(const std::string& name) {
     }
     if (name == "quip-sharp") {
         s.transform.hadamard = TransformSettings::Hadamard::both;
-        s.code.kind = CodeKind::e8p;
+        s.code.kind = "e8p";
         s.scale.scope = ScaleLayout::Scope::row;
         s.refine.rounds = 10;
         return s;
@@ -170,8 +169,8 @@ Settings preset_settings(const std::string& name) {
         s.code.most_stage_bits = 8;
         s.code.scope = CodebookScope::automatic;
         s.scale.scope = ScaleLayout::Scope::row;
-        s.revisions = 2;
-        s.kmeans.joint_rounds = 12;
+        s.code.revisions = 2;
+        s.code.kmeans.joint_rounds = 12;
         s.refine.rounds = 6;
         return s;
     }
@@ -252,7 +251,7 @@ Settings preset_settings(const std::string& name) {
         return s;
     }
     if (name == "cvxq-grid") {
-        s.code.kind = CodeKind::grid;
+        s.code.kind = "grid";
         s.code.dim = 1;
         s.transform.column_scale = TransformSettings::ColumnScale::weight;
         s.transform.permute = true;
@@ -262,7 +261,7 @@ Settings preset_settings(const std::string& name) {
         return s;
     }
     if (name == "bitmod") {
-        s.code.kind = CodeKind::bitmod;
+        s.code.kind = "bitmod";
         s.code.dim = 64;
         s.scale = {ScaleLayout::Scope::group, 64};
         s.scale_search = 32;
@@ -300,14 +299,15 @@ ScopePlan plan_scope(const Settings& s, const LayerShapes& shapes) {
         double copies = 0;
         for (const auto& layer : shapes)
             copies += scope == CodebookScope::tensor ? static_cast<double>(layer.size()) : 1.0;
-        if (copies * codebook_bits(s) <= s.code.overhead * n)
+        if (copies * family_of(s.code).codebook_bits(s.code) <= s.code.overhead * n)
             return {scope, bits_with(s, shapes, scope)};
     }
     return {CodebookScope::model, bits_with(s, shapes, CodebookScope::model)};
 }
 
 void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
-    if (rates_of(s.code).most > 0) {
+    const CodeFamily& family = family_of(s.code);
+    if (family.rates(s.code).any()) {
         fit_rate(s, shapes, budget);
         return;
     }
@@ -319,17 +319,11 @@ void fit_budget(Settings& s, const LayerShapes& shapes, double budget) {
         fit_outliers(s, shapes, budget);
         return;
     }
-    if (has_codebooks(s.code) && s.code.scope == CodebookScope::universal && s.code.dim != 1 &&
-        universal_stages(s.code.dim).empty())
-        throw Error("no universal codebook for vectors of this length",
-                    fmt::format("code.dim={}", s.code.dim),
-                    "use 8 or 1, or --set code.scope=model");
     const double n = weights_in(shapes);
-    const int whole = static_cast<int>(std::floor(budget * s.code.dim));
-    const int most = s.code.kind == CodeKind::bitmod ? whole : std::min(64, whole);
+    const int most = static_cast<int>(std::floor(budget * s.code.dim));
     double least = 0;
     for (int bits = most; bits >= 1; --bits) {
-        for (const std::vector<int>& stages : stages_of(s, bits)) {
+        for (const std::vector<int>& stages : family.stages(s.code, bits)) {
             s.code.stage_bits = stages;
             least = plan_scope(s, shapes).bits / n;
             if (least > budget) continue;

@@ -6,10 +6,11 @@
 #include <charconv>
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <utility>
 
 #include "base/error.h"
-#include "vq/run/code_checks.h"
+#include "vq/tensor/code_families.h"
 
 namespace vq {
 
@@ -73,11 +74,30 @@ Entry number(std::string name, std::string help, double low, double high, Access
 
 const Names<bool> on_off = {{"on", true}, {"off", false}};
 
+Entry code_kind_entry() {
+    std::string help = "family of codes:";
+    for (const CodeFamily* family : code_families())
+        help += fmt::format("{} {}: {}", family == code_families().front() ? "" : ";", family->name,
+                            family->summary);
+    return {"code.kind", help, [](const Settings& s) { return s.code.kind; },
+            [](Settings& s, const std::string& text) {
+                std::string list;
+                for (const CodeFamily* family : code_families()) {
+                    if (text == family->name) {
+                        s.code.kind = text;
+                        return;
+                    }
+                    list += (list.empty() ? "" : "|") + std::string(family->name);
+                }
+                reject("code.kind", text, list);
+            }};
+}
+
 Entry stage_bits_entry() {
     return {
         "code.stage_bits",
         "bits of each residual stage, for example 9+9; one stage is k-means VQ (set by --bits); "
-        "bitmod: bits of a weight",
+        "bits of a weight where a vector is a group with a value of its own",
         [](const Settings& s) {
             std::string text;
             for (const int b : s.code.stage_bits)
@@ -145,28 +165,17 @@ const std::vector<Entry>& entries() {
             "share of the drift of what is quantized before a layer that it makes good for; needs "
             "--hessians quantized",
             0, 1, [](Settings & s) -> auto& { return s.correction; }),
-        choice<CodeKind>(
-            "code.kind",
-            "residual (k-means VQ and scalar grids too), the E8P lattice, a bitshift trellis, a "
-            "floating-point grid with a special value a group, or scalar grids of 1 to 8 bits by "
-            "column",
-            {{"residual", CodeKind::residual},
-             {"e8p", CodeKind::e8p},
-             {"trellis", CodeKind::trellis},
-             {"bitmod", CodeKind::bitmod},
-             {"grid", CodeKind::grid}},
-            [](Settings & s) -> auto& { return s.code.kind; }),
+        code_kind_entry(),
         number(
-            "code.rate",
-            "trellis, grid: bits a weight on average over a tensor's columns; 0: by --bits", 0, 8,
+            "code.rate", "kinds with rates by column: bits a weight on average; 0: by --bits", 0, 8,
             [](Settings & s) -> auto& { return s.code.rate; }),
         choice<bool>(
             "code.waterfill",
-            "trellis, grid: columns get 1 to 4 (8) bits each by their share of the loss; off: only "
-            "the whole numbers next to code.rate",
+            "kinds with rates by column: each gets bits by its share of the loss; off: only the "
+            "rates next to code.rate",
             on_off, [](Settings & s) -> auto& { return s.code.waterfill; }),
         number(
-            "code.dim", "residual: weights a vector; bitmod: weights a group", 1, 64,
+            "code.dim", "weights a vector or a group", 1, 64,
             [](Settings & s) -> auto& { return s.code.dim; }),
         choice<Grid>(
             "code.grid",
@@ -230,18 +239,18 @@ const std::vector<Entry>& entries() {
         number(
             "encoder.beam",
             "prefixes kept from stage to stage, and candidates compared in the local metric", 1, 64,
-            [](Settings & s) -> auto& { return s.beam; }),
+            [](Settings & s) -> auto& { return s.code.beam; }),
         number(
             "encoder.revisions",
             "rounds in which every stage is chosen again, the others fixed (additive codes)", 0, 64,
-            [](Settings & s) -> auto& { return s.revisions; }),
+            [](Settings & s) -> auto& { return s.code.revisions; }),
         choice<bool>(
             "encoder.metric", "compare candidates in the local metric instead of plain L2", on_off,
             [](Settings & s) -> auto& { return s.metric; }),
         number(
             "encoder.tail",
             "trellis: weights on each side of a tile's seam that choose the state it closes with",
-            8, 512, [](Settings & s) -> auto& { return s.tail; }),
+            8, 512, [](Settings & s) -> auto& { return s.code.tail; }),
         choice<FeedbackOrder>(
             "feedback.order", "none, forward (GPTQ) or backward (LDLQ)",
             {{"none", FeedbackOrder::none},
@@ -269,20 +278,20 @@ const std::vector<Entry>& entries() {
             [](Settings & s) -> auto& { return s.multiplier; }),
         number(
             "kmeans.iterations", "of each codebook's training", 1, 1000,
-            [](Settings & s) -> auto& { return s.kmeans.iterations; }),
+            [](Settings & s) -> auto& { return s.code.kmeans.iterations; }),
         number(
             "kmeans.samples", "training vectors at most", 1, 1e9,
-            [](Settings & s) -> auto& { return s.kmeans.samples; }),
+            [](Settings & s) -> auto& { return s.code.kmeans.samples; }),
         choice<bool>(
             "kmeans.weighted", "weigh training vectors by diag(H)", on_off,
-            [](Settings & s) -> auto& { return s.kmeans.weighted; }),
+            [](Settings & s) -> auto& { return s.code.kmeans.weighted; }),
         number(
             "kmeans.joint_rounds", "least-squares rounds over all stages of a residual code", 0,
-            100, [](Settings & s) -> auto& { return s.kmeans.joint_rounds; }),
+            100, [](Settings & s) -> auto& { return s.code.kmeans.joint_rounds; }),
         choice<AssignerKind>(
             "kmeans.assigner", "who finds the nearest codeword in training",
             {{"own", AssignerKind::own}, {"faiss", AssignerKind::faiss}},
-            [](Settings & s) -> auto& { return s.kmeans.assigner; }),
+            [](Settings & s) -> auto& { return s.code.kmeans.assigner; }),
         number(
             "refine.rounds", "rounds of scales, codebooks and codes under the full Hessian; 0: off",
             0, 100, [](Settings & s) -> auto& { return s.refine.rounds; }),
@@ -354,23 +363,25 @@ void check_settings(const Settings& s) {
     check_scale_groups(s);
     const auto fail = [](const std::string& what, const std::string& where,
                          const std::string& todo) { throw Error(what, where, todo); };
-    if (s.side.fill_rank &&
-        (s.code.kind == CodeKind::trellis || s.code.kind == CodeKind::grid || s.code.fill_outliers))
+    const CodeFamily& family = family_of(s.code);
+    const bool rates = family.rates(s.code).any();
+    if (s.side.fill_rank && (rates || s.code.fill_outliers))
         fail("this code takes the whole budget, so that nothing is left for a rank",
              "side.fill_rank", "use side.rank");
     if (s.side.fill_rank && s.side.rank < 1)
         fail("a rank that --bits sizes begins at 1", "side.rank", "use 1");
-    check_code_family(s);
-    if (s.code.kind == CodeKind::trellis || s.code.kind == CodeKind::grid) return;
-    int bits = 0;
-    for (const int b : s.code.stage_bits) bits += b;
-    if (bits < 1 || bits > 64)
+    const int bits = std::accumulate(s.code.stage_bits.begin(), s.code.stage_bits.end(), 0);
+    if (!rates && (bits < 1 || bits > 64))
         fail("a code must have 1 to 64 bits", "code.stage_bits", "set it, or use --bits");
-    if (s.code.grid != Grid::gaussian &&
-        (s.code.kind != CodeKind::residual || s.code.dim != 1 || s.code.stage_bits.size() != 1 ||
-         s.code.scope != CodebookScope::universal))
-        fail("a fixed grid is for single weights", "code.grid",
-             "use code.dim=1, code.scope=universal and one stage");
+    family.check(s.code);
+    if (s.scale_search > 0 && s.code.along == Along::outputs)
+        fail("scales are searched row by row, and vectors along outputs span rows", "scale.search",
+             "use 0, or code.along=inputs");
+    if (rates) {
+        if (s.block > 1)
+            fail("rates by column take one column at a time", "feedback.block", "use 0 or 1");
+        return;
+    }
     if (s.code.outliers > 0 && !s.transform.permute)
         fail("outlier columns need the columns in order of diag(H)", "code.outliers",
              "add --set transform.permute=on");
@@ -393,9 +404,6 @@ void check_settings(const Settings& s) {
             fail("a feedback block must hold whole outlier vectors", "code.outlier_dim",
                  "use a divisor of feedback.block (or of code.dim where that is 0)");
     }
-    if (s.scale_search > 0 && s.code.along == Along::outputs)
-        fail("scales are searched row by row, and vectors along outputs span rows", "scale.search",
-             "use 0, or code.along=inputs");
     const Index unit = s.code.along == Along::inputs ? s.code.dim : 1;
     if (s.block != 0 && s.block % unit != 0)
         fail("a feedback block must hold whole vectors", "feedback.block",

@@ -4,7 +4,7 @@
 #include <numeric>
 #include <string>
 
-#include "vq/tensor/code_spec.h"
+#include "base/codes/code_spec.h"
 #include "vq/tensor/tensor_fields.h"
 
 namespace vq {

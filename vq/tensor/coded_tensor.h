@@ -9,15 +9,12 @@
 #include <vector>
 
 #include "base/codes/code.h"
+#include "base/codes/code_settings.h"
 #include "base/json.h"
 #include "base/matrix.h"
 #include "io/hdf5/store.h"
 
 namespace vq {
-
-/// Vectors are d consecutive weights of one output row (inputs), or of one input column (outputs,
-/// as in VPTQ).
-enum class Along { inputs, outputs };
 
 /// How many scales: one for the tensor, one an output row, or one a row and group of columns.
 struct ScaleLayout {

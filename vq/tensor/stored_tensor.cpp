@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "vq/layer/column_rates.h"
-#include "vq/tensor/code_spec.h"
+#include "vq/tensor/code_families.h"
 #include "vq/tensor/tensor_fields.h"
 
 namespace vq {
@@ -43,8 +43,8 @@ public:
                 fields_.fail("the dense array has the wrong size");
             return Eigen::Map<const Matrix>(values.data(), rows, cols);
         }
-        const std::string kind = spec.value("code", "");
-        if (!known_family(kind)) fields_.fail("unknown code");
+        const CodeFamily* family = find_stored_family(spec.value("code", ""));
+        if (family == nullptr) fields_.fail("unknown code");
         const Index padded_rows = fields_.integer(spec, "padded_rows", rows, rows + 4096);
         const Index padded_cols = fields_.integer(spec, "padded_cols", cols, cols + 8192);
         Index weights = 0;
@@ -68,7 +68,7 @@ public:
         Index at = 0;
         for (const Json& entry : spec["segments"]) {
             segments.push_back(
-                segment(entry, kind, segments.size(), along, padded_rows, padded_cols, at));
+                segment(entry, *family, segments.size(), along, padded_rows, padded_cols, at));
             at += segments.back().cols;
         }
         if (at != padded_cols) fields_.fail("the segments do not cover the columns");
@@ -93,7 +93,7 @@ public:
     }
 
 private:
-    Segment segment(const Json& entry, const std::string& kind, std::size_t i, Along along,
+    Segment segment(const Json& entry, const CodeFamily& family, std::size_t i, Along along,
                     Index rows, Index cols, Index col0) const {
         if (!entry.is_object()) fields_.fail("a segment is not an object");
         Segment s;
@@ -106,8 +106,8 @@ private:
             if (words.count() != count) fields_.fail("a codebook has the wrong size");
             return fields_.floats("codebooks", words);
         };
-        s.code = parse_code(kind, entry, parameters,
-                            [&](const std::string& what) { fields_.fail(what); });
+        s.code =
+            family.parse(entry, parameters, [&](const std::string& what) { fields_.fail(what); });
         const Index d = s.code->dim();
         if ((along == Along::inputs ? s.cols : rows) % d != 0)
             fields_.fail("vectors do not fill the tensor");
@@ -191,14 +191,15 @@ double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {
         return 8.0 * static_cast<double>(packed_bytes(padded.rows * cols / dim, bits));
     };
     double total = 0;
-    const RateRange rates = rates_of(s.code);
-    if (rates.most > 0)
-        total += static_cast<double>(padded.rows * column_bits(padded.cols, s.code.rate, rates));
+    const CodeFamily& family = family_of(s.code);
+    const RateRange rates = family.rates(s.code);
+    if (rates.any())
+        total += static_cast<double>(padded.rows) * column_bits(padded.cols, s.code.rate, rates);
     else if (outliers > 0)
         total += code_bits(outliers, s.code.outlier_dim, s.code.outlier_bits);
-    if (rates.most == 0 && padded.cols > outliers)
-        total +=
-            code_bits(padded.cols - outliers, s.code.dim, vector_bits(s.code, s.code.stage_bits));
+    if (!rates.any() && padded.cols > outliers)
+        total += code_bits(padded.cols - outliers, s.code.dim,
+                           family.vector_bits(s.code, s.code.stage_bits));
     switch (s.scale.scope) {
         case ScaleLayout::Scope::tensor: total += 32; break;
         case ScaleLayout::Scope::row: total += 16.0 * static_cast<double>(padded.rows); break;
@@ -211,7 +212,7 @@ double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {
     const auto n = static_cast<double>(shape.cols);
     if (s.transform.column_scale != TransformSettings::ColumnScale::none) total += 16 * n;
     if (s.transform.permute) total += (shape.cols <= 65536 ? 16 : 32) * n;
-    if (own_codebooks) total += codebook_bits(s);
+    if (own_codebooks) total += family.codebook_bits(s.code);
     return total + side_bits(shape, s.side);
 }
 

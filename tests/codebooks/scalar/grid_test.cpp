@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "codebooks/scalar/scalar_grid.h"
+#include "codebooks/residual/scalar_grid.h"
 
 namespace vq {
 namespace {

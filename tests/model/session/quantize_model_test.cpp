@@ -118,13 +118,13 @@ protected:
         s.code.scope = scope;
         if (scope != CodebookScope::universal) s.code.grid = Grid::gaussian;
         s.code.rate = 2;
-        s.tail = 16;
+        s.code.tail = 16;
         s.code.stage_bits = {4, 3};
         if (scope == CodebookScope::universal) s.code.stage_bits = {8, 8};
-        if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16, 16};
-        if (s.code.kind == CodeKind::bitmod) s.code.stage_bits = {4};
+        if (s.code.kind == "e8p") s.code.stage_bits = {16, 16};
+        if (s.code.kind == "bitmod") s.code.stage_bits = {4};
         s.code.outliers = 0;
-        s.kmeans.iterations = 3;
+        s.code.kmeans.iterations = 3;
         s.refine.rounds = 1;
         return s;
     }

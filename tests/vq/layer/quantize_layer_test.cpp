@@ -24,21 +24,21 @@ Settings small(const std::string& method) {
     Settings s = preset_settings(method);
     s.code.grid = Grid::gaussian;  // fixed grids are shared: they have tests of their own
     s.code.scope = CodebookScope::tensor;
-    s.kmeans.iterations = 5;
-    s.kmeans.samples = 4096;
+    s.code.kmeans.iterations = 5;
+    s.code.kmeans.samples = 4096;
     s.code.outlier_bits = 5;
     s.code.stage_bits = s.code.dim == 1 ? std::vector<int>{2} : std::vector<int>{5, 4};
     if (s.code.most_stage_bits == 1) s.code.stage_bits = {1, 1};
-    if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16};
-    if (s.code.kind == CodeKind::bitmod) s.code.stage_bits = {3};
-    if (s.code.kind == CodeKind::grid) s.code.scope = CodebookScope::universal;
+    if (s.code.kind == "e8p") s.code.stage_bits = {16};
+    if (s.code.kind == "bitmod") s.code.stage_bits = {3};
+    if (s.code.kind == "grid") s.code.scope = CodebookScope::universal;
     s.code.rate = 2;
-    s.tail = 16;
+    s.code.tail = 16;
     return s;
 }
 
 SharedCodes shared_for(const Settings& s) {
-    return s.code.kind == CodeKind::grid ? test::shared_grids(s) : SharedCodes();
+    return s.code.kind == "grid" ? test::shared_grids(s) : SharedCodes();
 }
 
 QuantizedLayer quantize(const Matrix& w, const Matrix& x, const Settings& s) {

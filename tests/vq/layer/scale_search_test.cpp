@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "codebooks/scalar/scalar_grid.h"
+#include "codebooks/residual/scalar_grid.h"
 #include "tests/vq/layer_fixture.h"
 
 namespace vq {

@@ -107,8 +107,8 @@ Settings with_side(const char* method, double sparse, int rank) {
     s.code.grid = Grid::gaussian;
     s.code.stage_bits = {3};
     s.code.rate = 2.3;
-    s.tail = 16;
-    s.kmeans.iterations = 3;
+    s.code.tail = 16;
+    s.code.kmeans.iterations = 3;
     if (s.scale.scope == ScaleLayout::Scope::group) s.scale.group = 16;
     s.side = {sparse, rank, false, 3};
     return s;

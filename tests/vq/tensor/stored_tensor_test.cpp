@@ -24,17 +24,17 @@ std::vector<Settings> variants() {
         Settings s = preset_settings(method);
         s.code.scope = CodebookScope::tensor;
         s.code.grid = Grid::gaussian;
-        s.kmeans.iterations = 3;
+        s.code.kmeans.iterations = 3;
         s.code.outlier_bits = 5;
         s.code.outliers = s.code.outliers > 0 ? 0.2 : 0;
         s.code.stage_bits = s.code.dim == 1 ? std::vector<int>{3} : std::vector<int>{5, 4};
-        if (s.code.kind == CodeKind::e8p) s.code.stage_bits = {16, 8};
-        if (s.code.kind == CodeKind::bitmod) {
+        if (s.code.kind == "e8p") s.code.stage_bits = {16, 8};
+        if (s.code.kind == "bitmod") {
             s.code.dim = 16;
             s.code.stage_bits = {3};
         }
         s.code.rate = 2.3;
-        s.tail = 16;
+        s.code.tail = 16;
         s.refine.rounds = 1;
         for (const ScaleLayout& layout :
              {ScaleLayout{ScaleLayout::Scope::tensor, 0}, ScaleLayout{ScaleLayout::Scope::row, 0},

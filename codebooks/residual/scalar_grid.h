@@ -6,16 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "base/codes/code_settings.h"
 #include "codebooks/residual/residual_code.h"
 
 namespace vq {
-
-enum class Grid {
-    gaussian,      ///< Lloyd-Max: the least error on a Gaussian
-    uniform,       ///< signed integers times the best step for a Gaussian
-    normal_float,  ///< quantiles of a Gaussian with an exact zero (NF4, QLoRA 2305.14314)
-    floating,      ///< sign, 2 exponent bits (1 of 2 bits), the rest mantissa; b = 4 is E2M1 (FP4)
-};
 
 /// "gauss_2", "uniform_3", "nf_4", "fp_4".
 std::string scalar_grid_name(Grid grid, int bits);

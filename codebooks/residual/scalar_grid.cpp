@@ -1,4 +1,4 @@
-#include "codebooks/scalar/scalar_grid.h"
+#include "codebooks/residual/scalar_grid.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

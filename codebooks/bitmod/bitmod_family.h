@@ -1,0 +1,10 @@
+// The family "bitmod": a floating-point grid with one special value a group (BitMoD).
+#pragma once
+
+#include "base/codes/family.h"
+
+namespace vq {
+
+extern const CodeFamily bitmod_family;
+
+}  // namespace vq

@@ -1,0 +1,34 @@
+#include "vq/tensor/code_families.h"
+
+#include "base/error.h"
+#include "codebooks/bitmod/bitmod_family.h"
+#include "codebooks/residual/residual_family.h"
+#include "codebooks/scalar/scalar_family.h"
+#include "lattice/e8p/e8p_family.h"
+#include "lattice/trellis/trellis_family.h"
+
+namespace vq {
+
+std::span<const CodeFamily* const> code_families() {
+    static constexpr const CodeFamily* all[] = {
+        &residual_family, &e8p_family, &trellis_family, &bitmod_family, &scalar_family,
+    };
+    return all;
+}
+
+const CodeFamily& family_of(const CodeSettings& settings) {
+    std::string names;
+    for (const CodeFamily* family : code_families()) {
+        if (settings.kind == family->name) return *family;
+        names += (names.empty() ? "" : ", ") + std::string(family->name);
+    }
+    throw Error("unknown family of codes", "code.kind=" + settings.kind, "use one of: " + names);
+}
+
+const CodeFamily* find_stored_family(const std::string& name) {
+    for (const CodeFamily* family : code_families())
+        if (family->parse != nullptr && name == family->name) return family;
+    return nullptr;
+}
+
+}  // namespace vq
