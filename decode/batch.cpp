@@ -4,10 +4,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "codebooks/residual/lut.h"
-#include "decode/code_bytes.h"
+#include "decode/codes.h"
 #include "decode/decode_rows.h"
-#include "decode/panel_codes.h"
 #include "decode/product_parts.h"
 #include "decode/rotation.h"
 
@@ -26,7 +24,7 @@ struct Buffers {
     float* other = nullptr;          ///< (batch, max(rows, cols)), for transforms
     std::uint32_t* quads = nullptr;  ///< [group][token][group_quads]
     float* scales = nullptr;         ///< [group][token]
-    std::int32_t* sums = nullptr;    ///< [group][token]; of a bytes segment [block][token]
+    std::int32_t* sums = nullptr;    ///< [panel][token]
     Index stride = 0;
 };
 
@@ -34,9 +32,9 @@ Buffers lay_out(const Tensor& t, Index batch, Arena& arena) {
     Buffers b;
     Index groups = 0;
     Index sums = 0;
-    for (const Segment& s : t.segments) {
-        groups = std::max(groups, ceil_div(s.cols, activation_group));
-        sums = std::max(sums, s.code == CodeKind::bytes ? byte_blocks(s) : groups);
+    for (const Segment* s : t.segments) {
+        groups = std::max(groups, ceil_div(s->cols, activation_group));
+        sums = std::max(sums, ceil_div(s->cols, s->panel_cols));
     }
     b.stride = ceil_div(t.padded_rows, panel_rows) * panel_rows;
     b.x = arena.take<float>(batch * t.padded_cols);
@@ -72,56 +70,26 @@ void quantize_token(const float* x, Index n, Index width, Index token, Index bat
     }
 }
 
-/// A decoded panel, rounded to 8 bits.
-struct Panel {
-    std::uint32_t quads[group_quads * panel_rows];  ///< [quad][row]
-    float row_scales[panel_rows];
-};
-
-/// Rows [row, row + rows) of columns [col, col + count) of a segment.
-void decode_panel(const Kernels& kernels, const Tensor& t, const Segment& s, Index row, Index rows,
-                  Index col, Index count, Panel& panel) {
+/// Rows [row, row + rows) of columns [col, col + count) of a segment, decoded and rounded to 8 bits.
+PanelWeights decode_panel(const Kernels& kernels, const Tensor& t, const Segment& s, Index row,
+                          Index rows, Index col, Index count, PanelRoom& room) {
     alignas(64) float values[panel_rows * activation_group];
-    decode_block(s, t.padded_rows, row, rows, col, count, values, activation_group);
+    decode_block(s, row, rows, col, count, values, activation_group);
     for (Index r = 0; r < panel_rows; ++r) {
         float* v = values + r * activation_group;
         alignas(4) std::uint8_t bytes[activation_group];
         if (r >= rows) {
-            panel.row_scales[r] = 0;
-            std::fill_n(bytes, activation_group, std::uint8_t{128});
+            room.row_scales[r] = 0;
+            std::fill_n(bytes, activation_group, static_cast<std::uint8_t>(panel_offset));
         } else {
             if (t.scale_kind == ScaleKind::group) apply_scales(t, row + r, s.col0 + col, count, v);
             std::fill(v + count, v + activation_group, 0.0F);
-            panel.row_scales[r] = kernels.round_weights(v, bytes);
+            room.row_scales[r] = kernels.round_weights(v, bytes);
         }
         for (Index q = 0; q < group_quads; ++q)
-            std::memcpy(&panel.quads[q * panel_rows + r], bytes + 4 * q, 4);
+            std::memcpy(room.bytes + (q * panel_rows + r) * 4, bytes + 4 * q, 4);
     }
-}
-
-/// The same for a code with whole steps, which are neither decoded nor rounded.
-void code_panel(const Kernels& kernels, const Tensor& t, const Segment& s, Index tile, Index group,
-                Index count, Panel& panel) {
-    kernels.code_panel(s, tile, group, ceil_div(count, 4),
-                       reinterpret_cast<std::uint8_t*>(panel.quads));
-    const float step = panel_step(s);
-    std::fill_n(panel.row_scales, panel_rows, step);
-    if (t.scale_kind != ScaleKind::group) return;
-    const Index scales_a_row = ceil_div(t.padded_cols, t.scale_group);
-    const Index column = (s.col0 + group * activation_group) / t.scale_group;
-    for (Index r = 0; r < panel_rows; ++r)
-        panel.row_scales[r] *=
-            float_from_half(t.scales[(tile * panel_rows + r) * scales_a_row + column]);
-}
-
-void trellis_panel(const Kernels& kernels, const Segment& s, Index row, Index rows, Index group,
-                   Index count, Panel& panel) {
-    if (rows < panel_rows) {  // the last
-        std::fill_n(panel.row_scales, panel_rows, 0.0F);
-        std::fill_n(panel.quads, group_quads * panel_rows, 0x80808080u);
-    }
-    kernels.trellis_panel(s, row, rows, group, count, reinterpret_cast<std::uint8_t*>(panel.quads),
-                          panel.row_scales);
+    return {room.bytes, room.row_scales};
 }
 
 struct BatchTask {
@@ -132,60 +100,37 @@ struct BatchTask {
     Buffers b;
 };
 
-/// Blocks of bytes are panels as they lie.
-void byte_panels(const BatchTask& task, const Segment& s, Index tile) {
-    const Buffers& b = task.b;
-    for (Index i = 0; i < byte_blocks(s); ++i) {
-        const std::uint8_t* block = byte_codes(s, tile, i);
-        float scales[panel_rows];
-        float_from_half(reinterpret_cast<const Half*>(block), panel_rows, scales);
-        const Index group = i * byte_block / activation_group;
-        const Index quad = i * byte_block % activation_group / 4;
-        const Index quads = ceil_div(std::min(byte_block, s.cols - i * byte_block), 4);
-        task.kernels.panel({block + byte_scales, scales},
-                           {b.quads + group * task.batch * group_quads + quad,
-                            b.scales + group * task.batch, b.sums + i * task.batch},
-                           quads, task.batch, b.y + tile * panel_rows, b.stride);
-    }
-}
-
 void integer_segment(const BatchTask& task, const Segment& s) {
     const Buffers& b = task.b;
-    const bool byte_code = s.code == CodeKind::bytes;
+    const Index width = s.panel_cols;
     run(task.threads, task.batch, [&](Index token) {
-        quantize_token(b.x + token * task.t.padded_cols + s.col0, s.cols,
-                       byte_code ? byte_block : activation_group, token, task.batch, b);
+        quantize_token(b.x + token * task.t.padded_cols + s.col0, s.cols, width, token, task.batch,
+                       b);
     });
-    if (byte_code) {
-        run(task.threads, task.t.padded_rows / byte_tile,
-            [&](Index tile) { byte_panels(task, s, tile); });
-        return;
-    }
-    const bool whole = whole_steps(s) && has_kernel(task.t, s);
+    const auto code_panel = s.panels ? code_kernels(s, task.kernels).panel : nullptr;
     run(task.threads, b.stride / panel_rows, [&](Index i) {
         const Index row = i * panel_rows;
         const Index rows = std::min(panel_rows, task.t.padded_rows - row);
-        Panel panel;
-        for (Index col = 0, g = 0; col < s.cols; col += activation_group, ++g) {
-            const Index count = std::min(activation_group, s.cols - col);
-            if (s.code == CodeKind::trellis && task.kernels.trellis_panel != nullptr)
-                trellis_panel(task.kernels, s, row, rows, g, count, panel);
-            else if (whole)
-                code_panel(task.kernels, task.t, s, i, g, count, panel);
-            else
-                decode_panel(task.kernels, task.t, s, row, rows, col, count, panel);
-            const Index at = g * task.batch;
-            task.kernels.panel(
-                {reinterpret_cast<const std::uint8_t*>(panel.quads), panel.row_scales},
-                {b.quads + at * group_quads, b.scales + at, b.sums + at}, ceil_div(count, 4),
-                task.batch, b.y + row, b.stride);
+        PanelRoom room;
+        for (Index col = 0; col < s.cols; col += width) {
+            const Index count = std::min(width, s.cols - col);
+            const PanelWeights weights =
+                code_panel != nullptr
+                    ? code_panel(task.t, s, row, rows, col, count, room)
+                    : decode_panel(task.kernels, task.t, s, row, rows, col, count, room);
+            const Index group = col / activation_group * task.batch;
+            const Index quad = col % activation_group / 4;
+            task.kernels.panel(weights,
+                               {b.quads + group * group_quads + quad, b.scales + group,
+                                b.sums + col / width * task.batch},
+                               ceil_div(count, 4), task.batch, b.y + row, b.stride);
         }
     });
 }
 
 void float_segment(const BatchTask& task, const Segment& s) {
     const Buffers& b = task.b;
-    const Index step = values_at_a_time / s.dim * s.dim;
+    const Index step = values_at_a_time / s.width * s.width;
     run(task.threads, ceil_div(task.t.padded_rows, rows_a_task), [&](Index i) {
         float values[values_at_a_time];
         const Index end = std::min(task.t.padded_rows, (i + 1) * rows_a_task);
@@ -193,7 +138,7 @@ void float_segment(const BatchTask& task, const Segment& s) {
             for (Index first = 0; first < s.cols; first += step) {
                 const Index count = std::min(step, s.cols - first);
                 const Index col = s.col0 + first;
-                decode_block(s, task.t.padded_rows, row, 1, first, count, values, count);
+                decode_block(s, row, 1, first, count, values, count);
                 if (task.t.scale_kind == ScaleKind::group)
                     apply_scales(task.t, row, col, count, values);
                 for (Index token = 0; token < task.batch; ++token)
@@ -207,8 +152,8 @@ void float_segment(const BatchTask& task, const Segment& s) {
 
 Index batch_crossover(const Tensor& t, Mode mode) {
     if (mode == Mode::exact) return least_batch;
-    for (const Segment& s : t.segments)
-        if (!has_kernel(t, s)) return least_batch;
+    for (const Segment* s : t.segments)
+        if (!s->direct) return least_batch;
     return direct_crossover;
 }
 
@@ -229,11 +174,11 @@ void multiply_batch(const Kernels& kernels, const Tensor& t, Mode mode, const fl
                          b.other + token * widest);
         std::fill_n(b.y + token * b.stride, b.stride, 0.0F);
     });
-    for (const Segment& s : t.segments) {
+    for (const Segment* s : t.segments) {
         if (mode == Mode::exact)
-            float_segment(task, s);
+            float_segment(task, *s);
         else
-            integer_segment(task, s);
+            integer_segment(task, *s);
     }
     run(threads, batch, [&](Index token) {
         float* sums = b.y + token * b.stride;

@@ -1,6 +1,6 @@
 // Products with many vectors: weights are decoded once for all of them. With int8 activations a
 // panel of 64 rows and 128 columns is decoded, rounded to 8 bits with a scale a row (codes with
-// whole steps need no rounding: decode/panel_codes.h), and multiplied by an integer kernel; in the
+// whole steps need no rounding: base/packed/panel.h), and multiplied by an integer kernel; in the
 // exact mode rows are decoded to fp32.
 #pragma once
 

@@ -6,15 +6,10 @@
 
 namespace vq::decode {
 
-/// Values of row `row` of a segment, without the tensor's scales. Vectors along inputs: groups
-/// [first, first + count), count * dim values; all others: columns [first, first + count).
-void decode_segment(const Segment& s, Index padded_rows, Index row, Index first, Index count,
-                    float* out);
-
-/// Values of rows [row, row + rows), columns [col, col + count) of a segment, without the tensor's
+/// Values of rows [row, row + rows), columns [col, col + cols) of a segment, without the tensor's
 /// scales; rows of `out` lie `stride` apart.
-void decode_block(const Segment& s, Index padded_rows, Index row, Index rows, Index col,
-                  Index count, float* out, Index stride);
+void decode_block(const Segment& s, Index row, Index rows, Index col, Index cols, float* out,
+                  Index stride);
 
 /// Row `row` of the coded matrix (padded_cols values), scaled, before the transform is undone.
 void decode_coded_row(const Tensor& t, Index row, float* out);

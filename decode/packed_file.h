@@ -11,12 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/packed/packed_codebooks.h"
 #include "base/packed/segment.h"
 
 namespace vq::decode {
-
-struct GridTable;
-struct ByteCodebook;
 
 struct Blob {
     std::string_view name;
@@ -33,23 +31,16 @@ public:
     const std::vector<Blob>& blobs() const { return blobs_; }
 
 private:
-    struct Codebook {
-        std::uint32_t entries = 0;
-        std::uint32_t dim = 0;
-        const Half* words = nullptr;
-        std::vector<float> values;  ///< filled when a segment first needs it
-    };
     class Reader;
 
     std::vector<Blob> blobs_;
     std::vector<Tensor> tensors_;
-    std::vector<Segment> segments_;
-    std::vector<Codebook> codebooks_;
+    /// Of all tensors, one after the other; each has a part of the pointers.
+    std::vector<std::shared_ptr<const Segment>> segments_;
+    std::vector<const Segment*> segment_pointers_;
+    PackedCodebooks codebooks_;
     /// By seed and length.
     std::map<std::pair<std::uint64_t, Index>, std::vector<std::uint64_t>> signs_;
-    std::map<std::vector<std::uint32_t>, std::unique_ptr<LutCodebooks>> luts_;
-    std::map<std::uint32_t, std::unique_ptr<GridTable>> grids_;
-    std::map<std::uint32_t, std::unique_ptr<ByteCodebook>> byte_codebooks_;
 };
 
 }  // namespace vq::decode

@@ -24,16 +24,6 @@ private:
     std::size_t used_ = 0;
 };
 
-/// Whether there is an integer kernel that reads the codes of a segment as they lie.
-static inline bool has_kernel(const Tensor& t, const Segment& s) {
-    if (s.code == CodeKind::table)
-        return s.vectors[0] != nullptr && t.scale_kind != ScaleKind::group;
-    if (t.scale_kind != ScaleKind::group) return true;
-    // Sums of whole groups of activations are scaled.
-    return s.code == CodeKind::grid && t.scale_group % activation_group == 0 &&
-           s.col0 % activation_group == 0;
-}
-
 template <class F>
 void run(const Threads& threads, Index n, const F& f) {
     if (threads.parallel_for == nullptr || n <= 1) {

@@ -2,10 +2,10 @@
 // together, so that threads share the rows of all and wait for each other once a phase.
 #pragma once
 
+#include <cstddef>
 #include <span>
 
 #include "base/packed/kernels.h"
-#include "codebooks/residual/lut.h"
 #include "decode/product_parts.h"
 
 namespace vq::decode {
@@ -24,28 +24,18 @@ public:
 
 private:
     struct Buffers {
-        float* x = nullptr;      ///< transformed activations
-        float* y = nullptr;      ///< products before the outputs are transformed
-        float* other = nullptr;  ///< for transforms
-        LutTables tables{};
-        ByteBuffers bytes{};
-        std::int32_t* block_sums = nullptr;  ///< of bytes segments
+        float* x = nullptr;           ///< transformed activations
+        float* y = nullptr;           ///< products before the outputs are transformed
+        float* other = nullptr;       ///< for transforms
+        std::byte* inputs = nullptr;  ///< of one segment, as its kernels read them
     };
     void lay_out(Arena& arena);
     bool uses_kernel(const Segment& s) const;
     Index input_items(const Segment& s) const;
-    void inputs(const Segment& s, Index item) const;
-    /// The bytes that inputs() made.
-    ByteActivations activations() const;
     Index row_items(const Segment& s) const;
     void rows(const Segment& s, Index item) const;
     void start() const;
     void finish() const;
-
-    void lut_rows(const Segment& s, Index item) const;
-    void grid_rows(const Segment& s, Index tile) const;
-    void trellis_rows(const Segment& s, Index tile) const;
-    void table_rows(const Segment& s, Index item) const;
     void float_rows(const Segment& s, Index item) const;
     void dense_rows(Index item) const;
 

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "base/error.h"
+#include "base/packed/packed_code.h"
 #include "decode/product.h"
 
 using vq::decode::Index;
@@ -65,14 +66,7 @@ const char* code_name(const Tensor& t) {
         case TensorKind::dense_bf16: return "bf16";
         case TensorKind::coded: break;
     }
-    switch (t.segments.back().code) {
-        case vq::decode::CodeKind::lut: return "lut";
-        case vq::decode::CodeKind::trellis: return "trellis";
-        case vq::decode::CodeKind::e8p: return "e8p";
-        case vq::decode::CodeKind::grid: return "grid";
-        case vq::decode::CodeKind::bytes: return "bytes";
-        default: return "table";
-    }
+    return t.segments.back()->code->name;
 }
 
 }  // namespace

@@ -132,7 +132,9 @@ def decode_units():
     for place, target in (("decode", r"set\(decode_sources([^)]*)\)"), ("base", r"vqkit_library\(vqkit_core([^)]*)\)")):
         found = re.search(target, (ROOT / place / "CMakeLists.txt").read_text())
         for name in re.findall(r"\S+\.cpp", found.group(1) if found else ""):
-            units.append(name.replace("${root}/", "") if "${root}/" in name else f"{place}/{name}")
+            units.append(name.replace("${shared}", "base/packed") if "${" in name else f"{place}/{name}")
+    for path in (path for room in ("codebooks", "lattice") for path in sorted((ROOT / room).glob("*/decode.cmake"))):
+        units += [f"{path.parent.relative_to(ROOT)}/{name}" for name in re.findall(r"[\w.]+\.cpp", path.read_text())]
     return units
 
 
@@ -140,6 +142,8 @@ def check_standard_library_only(sources):
     units = decode_units()
     if not units:
         yield "decode/CMakeLists.txt: no set(decode_sources ...) to read the sources of the decode library from"
+    for missing in sorted(set(units) - set(sources)):
+        yield f"{missing}: the decode library is built from it, and there is no such source"
     seen, open_ = set(), units + [p for p in sources if p.startswith(("decode/", "base/packed/"))]
     while open_:
         path = open_.pop()

@@ -28,6 +28,43 @@ struct ByteBuffers {
     std::int32_t* sums;
 };
 
+/// Parts of scratch begin at multiples of 64 bytes: a cache line, and a register of AVX-512.
+static inline Index whole_lines(Index bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+/// Where the parts of ByteActivations lie in one piece of memory; pairs come first.
+struct ByteRoom {
+    Index bytes, scales, sums;
+    Index end;  ///< bytes of all of them; what a code adds of its own may begin there
+};
+static inline ByteRoom byte_room(Index values, Index pairs, Index groups) {
+    ByteRoom at{};
+    at.bytes = whole_lines(4 * pairs);
+    at.scales = at.bytes + whole_lines(values);
+    at.sums = at.scales + whole_lines(4 * groups);
+    at.end = at.sums + whole_lines(4 * groups);
+    return at;
+}
+static inline ByteRoom byte_room(Index cols) {
+    const Index padded = ceil_div(cols, byte_padding) * byte_padding;
+    return byte_room(padded, padded / 2, ceil_div(cols, activation_group));
+}
+static inline ByteBuffers buffers_in(void* memory, const ByteRoom& at) {
+    auto* first = static_cast<std::uint8_t*>(memory);
+    return {reinterpret_cast<std::uint32_t*>(first),
+            reinterpret_cast<std::int8_t*>(first + at.bytes),
+            reinterpret_cast<float*>(first + at.scales),
+            reinterpret_cast<std::int32_t*>(first + at.sums)};
+}
+static inline ByteActivations activations_in(const void* memory, const ByteRoom& at) {
+    const auto* first = static_cast<const std::uint8_t*>(memory);
+    return {reinterpret_cast<const std::uint32_t*>(first),
+            reinterpret_cast<const std::int8_t*>(first + at.bytes),
+            reinterpret_cast<const float*>(first + at.scales),
+            reinterpret_cast<const std::int32_t*>(first + at.sums)};
+}
+
 /// Rounds to the nearest integer with the sum's own rounding; |x| < 2^22. The same everywhere.
 static inline std::int32_t round_to_int(float x) {
     constexpr float magic = 12582912.0F;  // 1.5 * 2^23

@@ -88,10 +88,9 @@ enum class CodeKind : std::uint32_t {
     bytes = 6,    ///< int8 with a scale for 32 columns of a row, in tiles of 64 rows (bytes.h)
 };
 
-/// How a trellis turns a 16-bit state s into two 16-bit words, whose four bytes are summed.
+/// How a trellis turns a 16-bit state s into a value.
 enum class TrellisValue : std::uint32_t {
-    byte_sum = 1,      ///< the words of the 32-bit product s * multiplier[0]
-    two_products = 2,  ///< s * multiplier[0] + addend[0] and s * multiplier[1] + addend[1]
+    byte_sum = 1,  ///< by the sum of the four bytes of the 32-bit product s * multiplier[0]
 };
 
 struct SegmentRecord {
@@ -103,10 +102,10 @@ struct SegmentRecord {
     std::uint32_t stage_bits[most_stages];
     std::uint32_t codebook[most_stages];  ///< indices of CodebookRecords with 2^stage_bits entries
     TrellisValue trellis_value;
-    std::uint32_t trellis_bits;  ///< K
-    std::uint32_t tile_rows;     ///< T
-    std::uint32_t multiplier[2];
-    std::uint32_t addend[2];
+    std::uint32_t trellis_bits;   ///< K
+    std::uint32_t tile_rows;      ///< T
+    std::uint32_t multiplier[2];  ///< trellis: [0]; [1]: 0
+    std::uint32_t addend[2];      ///< 0
     float gain[2];           ///< trellis: value = (sum of the four bytes - 510) * gain[0]; e8p: of
                              ///< each stage
     std::uint32_t reserved;  ///< 0

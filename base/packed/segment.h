@@ -15,34 +15,34 @@ using Index = std::int64_t;
 static inline Index ceil_div(Index a, Index b) {
     return (a + b - 1) / b;
 }
+/// a * b * c, none negative; -1 when that does not fit into an Index.
+static inline Index product_or_none(Index a, Index b, Index c) {
+    Index all = 0;
+    return __builtin_mul_overflow(a, b, &all) || __builtin_mul_overflow(all, c, &all) ? -1 : all;
+}
 
-struct LutCodebooks;
-struct GridTable;
-struct ByteCodebook;
+struct PackedCode;
 
+/// A run of columns of a tensor in one code. What is said of every code, as data for the loops that
+/// know none of them; each code derives a struct of its own with what its kernels read.
 struct Segment {
-    Index col0 = 0;
+    const PackedCode* code = nullptr;
+    Index col0 = 0;  ///< of the tensor's padded columns
     Index cols = 0;
-    CodeKind code = CodeKind::table;
-    bool along_outputs = false;
-    int dim = 1;
-    int stages = 0;
-    int stage_bits[most_stages] = {};
-    int bits = 0;                                   ///< of one code
-    const float* codebook[most_stages] = {};        ///< [2^stage_bits][dim]
-    const LutCodebooks* lut = nullptr;              ///< code lut
-    const GridTable* grid = nullptr;                ///< code grid
-    const ByteCodebook* vectors[most_stages] = {};  ///< code table, where bytes are near enough
-    TrellisValue trellis_value = TrellisValue::byte_sum;
-    int trellis_bits = 0;
-    Index tile_rows = 0;
-    std::uint32_t multiplier[2] = {};
-    std::uint32_t addend[2] = {};
-    float gain[2] = {};
-    const std::uint8_t* codes = nullptr;
-    Index code_bytes = 0;  ///< without the slack
+    Index rows = 0;  ///< the tensor's padded rows
 
-    Index groups() const { return cols / dim; }
+    Index width = 1;         ///< columns that are decoded together: of a vector along inputs
+    bool direct = false;     ///< integer kernels read the codes; else they are decoded to floats
+    Index input_items = 1;   ///< parts of the inputs, which several threads may prepare
+    Index input_bytes = 0;   ///< of the prepared inputs of one vector
+    Index rows_an_item = 0;  ///< rows that are worth a thread's while
+    /// The code makes panels without floats in between (CodeKernels::panel), where the instruction
+    /// set has such a kernel.
+    bool panels = false;
+    Index panel_cols = 128;  ///< of a panel: all of activation_group, or an even part of it
+
+    const std::uint8_t* codes = nullptr;
+    Index code_bytes = 0;  ///< without the slack; -1: more than an Index holds
 };
 
 struct Tensor {
@@ -64,7 +64,7 @@ struct Tensor {
     const std::uint64_t* signs_in =
         nullptr;  ///< of the rotations, a bit a value (decode/rotation.h)
     const std::uint64_t* signs_out = nullptr;
-    std::span<const Segment> segments;
+    std::span<const Segment* const> segments;
     std::uint64_t bytes = 0;  ///< of all its sections
 
     float scale(Index row) const {  ///< not for ScaleKind::group

@@ -6,6 +6,7 @@
 //     value / scale + 128. Missing columns are 128.
 #pragma once
 
+#include "base/packed/code_kernels.h"
 #include "base/packed/segment.h"
 
 namespace vq::decode {
@@ -26,5 +27,20 @@ static inline const std::uint8_t* byte_codes(const Segment& s, Index tile, Index
 static inline Index byte_position(Index r, Index j) {
     return byte_scales + (j / 4 * byte_tile + r) * 4 + j % 4;
 }
+
+/// Inputs: ByteActivations, and after them the sum of the q_j of each byte_block columns.
+static inline const std::int32_t* byte_block_sums(const Segment& s, const void* inputs) {
+    return reinterpret_cast<const std::int32_t*>(static_cast<const std::uint8_t*>(inputs) +
+                                                 byte_room(s.cols).end);
+}
+/// CodeKernels::inputs and CodeKernels::panel of all instruction sets.
+void byte_block_inputs(const Kernels& shared, const Segment& s, const float* x, Index item,
+                       void* inputs);
+PanelWeights byte_panel(const Tensor& t, const Segment& s, Index row, Index count, Index col,
+                        Index cols, PanelRoom& room);
+
+extern const PackedCode bytes_code;
+extern const CodeKernels bytes_kernels_avx2;
+extern const CodeKernels bytes_kernels_avx512vnni;
 
 }  // namespace vq::decode

@@ -18,9 +18,25 @@
 #include <vector>
 
 #include "base/packed/activation.h"
-#include "base/packed/segment.h"
+#include "base/packed/code_kernels.h"
+#include "codebooks/residual/stages.h"
 
 namespace vq::decode {
+
+/// The stages of a lookup-table code as integers: every codeword rounded to 14 bits with one scale.
+struct LutCodebooks {
+    /// Stage after stage; within one [16 codewords][d / 2][16][2]: pairs of dimensions side by
+    /// side.
+    std::vector<std::int16_t> words;
+    float scale = 0;  ///< codeword = scale * word
+};
+
+struct LutSegment : StagedSegment {
+    const LutCodebooks* lut = nullptr;
+};
+static inline const LutSegment& lut_segment(const Segment& s) {
+    return static_cast<const LutSegment&>(s);
+}
 
 inline constexpr Index lut_tile = 64;
 inline constexpr Index lut_block = 16;
@@ -32,17 +48,17 @@ static inline Index lut_stage_bytes(int bits) {
     return lut_tile + 8 * (bits - lut_least_bits);
 }
 /// Bytes of all stages of a tile and group.
-static inline Index lut_unit(const Segment& s) {
+static inline Index lut_unit(const StagedSegment& s) {
     Index bytes = 0;
     for (int m = 0; m < s.stages; ++m) bytes += lut_stage_bytes(s.stage_bits[m]);
     return bytes;
 }
-static inline Index lut_groups(const Segment& s, Index block) {
+static inline Index lut_groups(const StagedSegment& s, Index block) {
     const Index left = s.groups() - block * lut_block;
     return left < lut_block ? left : lut_block;
 }
 /// Start of a tile's codes in a block.
-static inline Index lut_offset(const Segment& s, Index tiles, Index block, Index tile) {
+static inline Index lut_offset(const StagedSegment& s, Index tiles, Index block, Index tile) {
     return (tiles * block * lut_block + tile * lut_groups(s, block)) * lut_unit(s);
 }
 /// Byte (and bit of the planes) of row r of a tile.
@@ -50,19 +66,38 @@ static inline Index lut_position(Index r) {
     return r < 32 ? 2 * r : 2 * r - 63;
 }
 
-/// The stages of a lookup-table code as integers: every codeword rounded to 14 bits with one scale.
-struct LutCodebooks {
-    /// Stage after stage; within one [16 codewords][d / 2][16][2]: pairs of dimensions side by
-    /// side.
-    std::vector<std::int16_t> words;
-    float scale = 0;  ///< codeword = scale * word
-};
-
-/// Tables of a lookup-table code for one activation vector.
+/// The inputs of a product: the tables of one activation vector, blocks one after the other.
 struct LutTables {
-    std::uint8_t* bytes;  ///< [group][stage][2^stage_bits]: dot product / scale + 128, rounded
-    float* scales;        ///< [block]: value of one step of a table of the block
+    const std::uint8_t*
+        bytes;            ///< [group][stage][2^stage_bits]: dot product / scale + 128, rounded
+    const float* scales;  ///< [block]: value of one step of a table of the block
 };
+/// The same while they are made.
+struct LutBuffers {
+    std::uint8_t* bytes;
+    float* scales;
+};
+/// Bytes of the tables of one group, all stages.
+static inline Index lut_table_bytes(const LutSegment& s) {
+    Index bytes = 0;
+    for (int m = 0; m < s.stages; ++m) bytes += Index{1} << s.stage_bits[m];
+    return bytes;
+}
+static inline Index lut_blocks(const LutSegment& s) {
+    return ceil_div(s.groups(), lut_block);
+}
+/// Where the scales begin.
+static inline Index lut_scales_at(const LutSegment& s) {
+    return whole_lines(s.groups() * lut_table_bytes(s));
+}
+static inline LutTables lut_tables_in(const void* inputs, const LutSegment& s) {
+    const auto* at = static_cast<const std::uint8_t*>(inputs);
+    return {at, reinterpret_cast<const float*>(at + lut_scales_at(s))};
+}
+static inline LutBuffers lut_buffers_in(void* inputs, const LutSegment& s) {
+    auto* at = static_cast<std::uint8_t*>(inputs);
+    return {at, reinterpret_cast<float*>(at + lut_scales_at(s))};
+}
 
 inline constexpr float lut_input_most = 4095;
 
@@ -73,7 +108,7 @@ struct LutInputs {
     Index groups = 0;
 };
 
-static inline void quantize_lut_inputs(const Segment& s, const float* x, Index block,
+static inline void quantize_lut_inputs(const LutSegment& s, const float* x, Index block,
                                        LutInputs& in) {
     in.groups = lut_groups(s, block);
     const Index n = in.groups * s.dim;
@@ -87,25 +122,18 @@ static inline void quantize_lut_inputs(const Segment& s, const float* x, Index b
         in.words[i] = static_cast<std::int16_t>(round_to_int(from[i] * inverse));
 }
 
-/// Bytes of the tables of one group, all stages.
-static inline Index lut_table_bytes(const Segment& s) {
-    Index bytes = 0;
-    for (int m = 0; m < s.stages; ++m) bytes += Index{1} << s.stage_bits[m];
-    return bytes;
-}
-
 /// Steps a unit of the integer dot products, given the largest of them.
 static inline float lut_inverse(std::int32_t most) {
     return most > 0 ? 127.0F / static_cast<float>(most) : 0;
 }
 /// The value of one step.
-static inline float lut_scale(const Segment& s, const LutInputs& in, std::int32_t most) {
+static inline float lut_scale(const LutSegment& s, const LutInputs& in, std::int32_t most) {
     return static_cast<float>(most) / 127.0F * in.scale * s.lut->scale;
 }
 
 /// Calls f(dot product, position in the block's tables) for every table entry, in order.
 template <class F>
-void for_lut_words(const Segment& s, const LutInputs& in, F&& f) {
+void for_lut_words(const LutSegment& s, const LutInputs& in, F&& f) {
     Index at = 0;
     for (Index g = 0; g < in.groups; ++g) {
         const std::int16_t* words = s.lut->words.data();
@@ -122,12 +150,16 @@ void for_lut_words(const Segment& s, const LutInputs& in, F&& f) {
 }
 
 /// The code of row r among one stage's codes of a tile and group.
-static inline std::uint32_t lut_code(const std::uint8_t* codes, int bits, Index r) {
+static inline std::uint32_t lut_field(const std::uint8_t* codes, int bits, Index r) {
     const Index at = lut_position(r);
     std::uint32_t code = codes[at];
     for (int plane = 0; plane + lut_least_bits < bits; ++plane)
         code |= (codes[lut_tile + 8 * plane + at / 8] >> at % 8 & 1u) << (lut_least_bits + plane);
     return code;
 }
+
+extern const PackedCode lut_code;
+extern const CodeKernels lut_kernels_avx2;
+extern const CodeKernels lut_kernels_avx512vnni;
 
 }  // namespace vq::decode

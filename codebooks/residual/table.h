@@ -9,16 +9,26 @@
 //     every row (band) begins with a whole byte.
 #pragma once
 
-#include <array>
 #include <cstring>
 #include <vector>
 
 #include "base/packed/activation.h"
-#include "base/packed/segment.h"
+#include "base/packed/code_kernels.h"
+#include "codebooks/residual/stages.h"
 
 namespace vq::decode {
 
-static inline Index table_row_bytes(const Segment& s) {
+struct ByteCodebook;
+
+struct TableSegment : StagedSegment {
+    bool along_outputs = false;  ///< vectors of `dim` outputs of a column, else of inputs of a row
+    const ByteCodebook* vectors[most_stages] = {};  ///< where bytes are near enough, else null
+};
+static inline const TableSegment& table_segment(const Segment& s) {
+    return static_cast<const TableSegment&>(s);
+}
+
+static inline Index table_row_bytes(const TableSegment& s) {
     return ceil_div((s.along_outputs ? s.cols : s.groups()) * s.bits, 8);
 }
 
@@ -43,11 +53,11 @@ ByteCodebook round_codebook(const float* values, Index entries, int dim);
 void quantize_vectors(const float* x, Index vectors, int dim, const ByteBuffers& out);
 
 /// The codes of a row, or of the `dim` rows of a band, where vectors lie along outputs.
-static inline const std::uint8_t* table_codes(const Segment& s, Index row) {
+static inline const std::uint8_t* table_codes(const TableSegment& s, Index row) {
     return s.codes + row * table_row_bytes(s);
 }
 /// Field of stage `stage` in code i.
-static inline std::uint32_t table_entry(const Segment& s, const std::uint8_t* codes, Index i,
+static inline std::uint32_t table_entry(const TableSegment& s, const std::uint8_t* codes, Index i,
                                         int stage) {
     std::uint64_t word = 0;
     std::memcpy(&word, codes + i * s.bits / 8, sizeof(word));
@@ -56,36 +66,18 @@ static inline std::uint32_t table_entry(const Segment& s, const std::uint8_t* co
     return static_cast<std::uint32_t>(word & ((1u << s.stage_bits[stage]) - 1u));
 }
 
-/// Kernels::table_rows in plain code.
-static inline void table_rows_plain(const Segment& s, const ByteActivations& x, Index row,
-                                    Index count, float* y) {
-    const Index width = s.along_outputs ? activation_group : table_block;
-    const Index codes_a_row = s.along_outputs ? s.cols : s.groups();
-    for (Index r = 0; r < count; ++r) {
-        const std::uint8_t* codes = table_codes(s, row + r);
-        for (Index g = 0; g * width < codes_a_row; ++g) {
-            const Index end = codes_a_row < (g + 1) * width ? codes_a_row : (g + 1) * width;
-            for (int m = 0; m < s.stages; ++m) {
-                const std::uint8_t* words = s.vectors[m]->bytes.data();
-                const float factor = x.scales[g] * s.vectors[m]->step;
-                std::array<std::int32_t, table_most_dim> sums{};
-                for (Index i = g * width; i < end; ++i) {
-                    const std::uint8_t* word = words + table_entry(s, codes, i, m) * 8;
-                    for (int k = 0; k < 8; ++k)
-                        sums[k] += word[k] * x.bytes[s.along_outputs ? i : 8 * i + k];
-                }
-                const std::int32_t bias = table_offset * x.sums[g];
-                if (s.along_outputs) {
-                    for (int k = 0; k < s.dim; ++k)
-                        y[r * s.dim + k] += factor * static_cast<float>(sums[k] - bias);
-                } else {
-                    std::int32_t sum = 0;
-                    for (const std::int32_t v : sums) sum += v;
-                    y[r] += factor * static_cast<float>(sum - bias);
-                }
-            }
-        }
-    }
+/// Where the inputs lie: int8 activations, those of vectors along inputs 8 bytes a vector.
+static inline ByteRoom table_room(const TableSegment& s) {
+    if (s.along_outputs) return byte_room(s.cols);
+    const Index blocks = ceil_div(s.groups(), table_block);
+    return byte_room(blocks * table_block * table_most_dim, 0, blocks);
 }
+/// CodeKernels::inputs of all instruction sets.
+void table_inputs(const Kernels& shared, const Segment& s, const float* x, Index item,
+                  void* inputs);
+
+extern const PackedCode table_code;
+extern const CodeKernels table_kernels_avx2;
+extern const CodeKernels table_kernels_avx512vnni;
 
 }  // namespace vq::decode

@@ -10,17 +10,30 @@
 //     dwords with w = 2 and their highest one in a third with w = 1.
 #pragma once
 
+#include "base/packed/code_kernels.h"
+#include "base/packed/panel.h"
 #include "base/packed/segment.h"
 
 namespace vq::decode {
 
+struct GridTable;
+
+struct GridSegment : Segment {
+    int bits = 0;                      ///< of a code
+    const float* values = nullptr;     ///< [2^bits]
+    const GridTable* table = nullptr;  ///< the same for integer kernels
+};
+static inline const GridSegment& grid_segment(const Segment& s) {
+    return static_cast<const GridSegment&>(s);
+}
+
 inline constexpr Index grid_tile = 64;
 inline constexpr Index grid_step = 32;
-static inline Index grid_steps(const Segment& s) {
+static inline Index grid_steps(const GridSegment& s) {
     return ceil_div(s.cols, grid_step);
 }
 /// The codes of step `step` of a tile.
-static inline const std::uint8_t* grid_codes(const Segment& s, Index tile, Index step) {
+static inline const std::uint8_t* grid_codes(const GridSegment& s, Index tile, Index step) {
     return s.codes + (tile * grid_steps(s) + step) * s.bits * 4 * grid_tile;
 }
 /// Where the code of row r and column j of a step begins, in fields of w bits: byte and shift.
@@ -30,7 +43,7 @@ static inline Index grid_byte(int w, Index r, Index j) {
 static inline int grid_shift(int w, Index j) {
     return static_cast<int>(j % (32 / w) / 4) * w;
 }
-static inline std::uint32_t grid_code(const std::uint8_t* codes, int bits, Index r, Index j) {
+static inline std::uint32_t grid_field(const std::uint8_t* codes, int bits, Index r, Index j) {
     const int w = bits == 3 ? 2 : bits;
     std::uint32_t code = codes[grid_byte(w, r, j)] >> grid_shift(w, j) & ((1u << w) - 1u);
     if (bits == 3)
@@ -52,5 +65,20 @@ struct GridTable {
 GridTable round_grid(const float* values, int bits);
 /// Whether rounding stays within grid_tolerance: not so where one value lies far from the others.
 bool grid_fits(const float* values, int bits);
+
+static_assert(grid_offset == panel_offset && grid_tile == panel_rows);
+
+/// y[r] += sum_j w_rj x_j for the 64 rows of tile `tile`, over the groups [begin, end) of
+/// activations; y: size (64).
+using GridTile = void (*)(const GridSegment& s, const ByteActivations& x, Index tile, Index begin,
+                          Index end, float* y);
+/// CodeKernels::rows by such a kernel. With scales a group of columns each of those is a product of
+/// its own.
+void grid_rows(const Tensor& t, const GridSegment& s, const void* inputs, Index row, float* y,
+               GridTile kernel);
+
+extern const PackedCode grid_code;
+extern const CodeKernels grid_kernels_avx2;
+extern const CodeKernels grid_kernels_avx512vnni;
 
 }  // namespace vq::decode

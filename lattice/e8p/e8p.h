@@ -1,5 +1,5 @@
-// E8P codes (QuIP#, 2402.04396; lattice/e8p/e8p_table.h says what a code means) for integer kernels. A
-// code becomes 8 nibbles, a nibble an unsigned byte from a table of 16:
+// E8P codes (QuIP#, 2402.04396; lattice/e8p/e8p_table.h says what a code means) for integer kernels.
+// A code becomes 8 nibbles, a nibble an unsigned byte from a table of 16:
 //     16 bits: bits 0, 1: (2 |s_i| - 1) / 2; bit 2: the sign; bit 3: the shift;
 //              byte - 16 = 4 (s_i + shift), so that one step is gain / 4;
 //     8 bits:  nibble - 4 = byte - 16 = 2 p_i of a short vector; one step is gain / 2.
@@ -11,14 +11,27 @@
 //     4: two rounds of unpacking bytes put rows 16 i to 16 i + 15 into one register.
 #pragma once
 
+#include "base/packed/code_kernels.h"
 #include "base/packed/panel.h"
 #include "base/packed/segment.h"
 
 namespace vq::decode {
 
+struct E8pSegment : Segment {
+    int stages = 0;
+    int stage_bits[2] = {};
+    int bits = 0;  ///< of a code
+    float gain[2] = {};
+
+    Index groups() const { return cols / 8; }
+};
+static inline const E8pSegment& e8p_segment(const Segment& s) {
+    return static_cast<const E8pSegment&>(s);
+}
+
 inline constexpr Index e8p_tile = 64;
 /// Bytes of all stages of a tile and group.
-static inline Index e8p_unit(const Segment& s) {
+static inline Index e8p_unit(const E8pSegment& s) {
     return e8p_tile * s.bits / 8;
 }
 /// Byte of row r of a tile.
@@ -26,7 +39,7 @@ static inline Index e8p_position(Index r) {
     return r % 16 / 4 * 16 + r / 16 * 4 + r % 4;
 }
 /// The codes of group `group` of a tile.
-static inline const std::uint8_t* e8p_codes(const Segment& s, Index tile, Index group) {
+static inline const std::uint8_t* e8p_codes(const E8pSegment& s, Index tile, Index group) {
     return s.codes + (tile * s.groups() + group) * e8p_unit(s);
 }
 
@@ -50,10 +63,10 @@ struct E8pTables {
 const E8pTables& e8p_tables();
 
 /// Which of E8pTables::values a stage has.
-static inline int e8p_kind(const Segment& s, int stage) {
+static inline int e8p_kind(const E8pSegment& s, int stage) {
     return s.stage_bits[stage] == 16 ? 0 : 1;
 }
-static inline float e8p_step(const Segment& s, int stage) {
+static inline float e8p_step(const E8pSegment& s, int stage) {
     return s.gain[stage] * (e8p_kind(s, stage) == 0 ? 0.25F : 0.5F);
 }
 
@@ -70,5 +83,14 @@ static inline std::uint32_t e8p_nibbles(const E8pTables& t, int bits, const std:
 static inline std::int32_t e8p_integer(const E8pTables& t, int kind, std::uint32_t nibbles, int d) {
     return t.values[kind][nibbles >> (8 * (d % 4) + 4 * (d / 4)) & 15u] - e8p_offset;
 }
+
+static_assert(e8p_tile == panel_rows);
+/// CodeKernels::panel in plain code, of codes of one stage.
+PanelWeights e8p_panel(const Tensor& t, const Segment& s, Index row, Index count, Index col,
+                       Index cols, PanelRoom& room);
+
+extern const PackedCode e8p_code;
+extern const CodeKernels e8p_kernels_avx2;
+extern const CodeKernels e8p_kernels_avx512vnni;
 
 }  // namespace vq::decode

@@ -55,7 +55,7 @@ const std::vector<PackedCase>& cases() {
             trellis({32, 1}, byte_sum_code(k, 32));
             trellis({63, 131, Rotation::both}, byte_sum_code(k, 64));
             TrellisCode halves_alike = byte_sum_code(k, 160);
-            halves_alike.multiplier[0] = 0xBA69BA69u;
+            halves_alike.multiplier = 0xBA69BA69u;
             trellis({200, 257, Rotation::none, false}, byte_sum_code(k, 160));
             trellis({200, 257, Rotation::none, false}, halves_alike);
         }
@@ -82,15 +82,6 @@ const std::vector<PackedCase>& cases() {
         for (const Shape& s : {Shape{1, 1}, Shape{65, 129}, Shape{130, 576, Rotation::both},
                                Shape{64, 301, Rotation::none, false, true}})
             out.push_back(byte_case(s, seed += 50));
-        using Value = decode::TrellisValue;
-        const TrellisCode two_products = {
-            2, 128, Value::two_products, {0x5A2Du, 0x9C35u}, {0x1234u, 0xFEDCu}, 0.0068F};
-        for (int zero = 0; zero < 4; ++zero) {
-            TrellisCode code = two_products;
-            for (int i = 0; i < 2; ++i)
-                if ((zero >> i & 1) != 0) code.addend[i] = 0;
-            trellis({140, 66}, code);
-        }
         return out;
     }();
     return all;

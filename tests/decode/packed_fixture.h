@@ -189,23 +189,16 @@ inline PackedCase residual_case(decode::CodeKind kind, const Shape& shape, int d
 struct TrellisCode {
     int bits;
     Index tile_rows;
-    decode::TrellisValue value;
-    std::uint32_t multiplier[2];
-    std::uint32_t addend[2];
+    std::uint32_t multiplier;
     float gain;
 };
 inline constexpr TrellisCode byte_sum_code(int bits, Index tile_rows) {
-    return {bits, tile_rows, decode::TrellisValue::byte_sum, {0x83DCD12Du, 0}, {0, 0}, 1 / 147.8F};
+    return {bits, tile_rows, 0x83DCD12Du, 1 / 147.8F};
 }
 
 /// The value of a state, by the definition.
 inline double trellis_value(const TrellisCode& code, std::uint32_t state) {
-    std::uint32_t x = state * code.multiplier[0];
-    if (code.value == decode::TrellisValue::two_products) {
-        const auto p = static_cast<std::uint16_t>(state * code.multiplier[0] + code.addend[0]);
-        const auto q = static_cast<std::uint16_t>(state * code.multiplier[1] + code.addend[1]);
-        x = p | static_cast<std::uint32_t>(q) << 16;
-    }
+    const std::uint32_t x = state * code.multiplier;
     const int sum = static_cast<int>((x & 255u) + (x >> 8 & 255u) + (x >> 16 & 255u) + (x >> 24));
     return static_cast<double>(static_cast<float>(sum - 510) * code.gain);
 }
@@ -233,13 +226,10 @@ inline PackedCase trellis_case(const Shape& shape, const TrellisCode& code, std:
     PackedSegment s;
     s.record.code = decode::CodeKind::trellis;
     s.record.cols = static_cast<std::uint64_t>(shape.cols);
-    s.record.trellis_value = code.value;
+    s.record.trellis_value = decode::TrellisValue::byte_sum;
     s.record.trellis_bits = static_cast<std::uint32_t>(code.bits);
     s.record.tile_rows = static_cast<std::uint32_t>(t);
-    for (int i = 0; i < 2; ++i) {
-        s.record.multiplier[i] = code.multiplier[i];
-        s.record.addend[i] = code.addend[i];
-    }
+    s.record.multiplier[0] = code.multiplier;
     s.record.gain[0] = code.gain;
     s.codes = trellis_layout(streams, rows, shape.cols, t, code.bits);
     c.tensor.segments.push_back(std::move(s));

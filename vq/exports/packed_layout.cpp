@@ -20,7 +20,7 @@ std::vector<std::uint8_t> lut_layout(std::span<const std::uint64_t> codes, Index
                                      const std::vector<int>& stage_bits) {
     using namespace decode;
     VQ_ASSERT(rows % lut_tile == 0 && static_cast<Index>(codes.size()) == rows * groups);
-    decode::Segment s;
+    decode::LutSegment s;
     s.cols = groups;  // with dim 1 the columns are the groups
     s.stages = static_cast<int>(stage_bits.size());
     std::copy(stage_bits.begin(), stage_bits.end(), s.stage_bits);

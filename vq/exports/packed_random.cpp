@@ -11,7 +11,6 @@ namespace vq {
 namespace {
 
 using decode::CodeKind;
-using decode::TrellisValue;
 
 struct RandomCode {
     std::string name;
@@ -19,7 +18,6 @@ struct RandomCode {
     int dim;
     std::vector<int> stage_bits;
     bool along_outputs;
-    TrellisValue value;
 };
 
 const std::vector<RandomCode>& codes() {
@@ -28,26 +26,15 @@ const std::vector<RandomCode>& codes() {
     constexpr auto e8p = CodeKind::e8p;
     constexpr auto table = CodeKind::table;
     constexpr auto trellis = CodeKind::trellis;
-    constexpr auto sum = TrellisValue::byte_sum;
-    constexpr auto two = TrellisValue::two_products;
     static const std::vector<RandomCode> all = {
-        {"lut-2x8", lut, 8, {8, 8}, false, sum},
-        {"lut-2x9", lut, 8, {9, 9}, false, sum},
-        {"lut-3x8", lut, 8, {8, 8, 8}, false, sum},
-        {"trellis-1", trellis, 1, {1}, false, sum},
-        {"trellis-2", trellis, 1, {2}, false, sum},
-        {"trellis-3", trellis, 1, {3}, false, sum},
-        {"trellis-4", trellis, 1, {4}, false, sum},
-        {"trellis-two-products-2", trellis, 1, {2}, false, two},
-        {"e8p", e8p, 8, {16}, false, sum},
-        {"e8p-3", e8p, 8, {16, 8}, false, sum},
-        {"e8p-4", e8p, 8, {16, 16}, false, sum},
-        {"kmeans-8x16", table, 8, {16}, false, sum},
-        {"kmeans-6x12-outputs", table, 6, {12}, true, sum},
-        {"scalar-1", grid, 1, {1}, false, sum},
-        {"scalar-2", grid, 1, {2}, false, sum},
-        {"scalar-3", grid, 1, {3}, false, sum},
-        {"scalar-4", grid, 1, {4}, false, sum},
+        {"lut-2x8", lut, 8, {8, 8}, false},     {"lut-2x9", lut, 8, {9, 9}, false},
+        {"lut-3x8", lut, 8, {8, 8, 8}, false},  {"trellis-1", trellis, 1, {1}, false},
+        {"trellis-2", trellis, 1, {2}, false},  {"trellis-3", trellis, 1, {3}, false},
+        {"trellis-4", trellis, 1, {4}, false},  {"e8p", e8p, 8, {16}, false},
+        {"e8p-3", e8p, 8, {16, 8}, false},      {"e8p-4", e8p, 8, {16, 16}, false},
+        {"kmeans-8x16", table, 8, {16}, false}, {"kmeans-6x12-outputs", table, 6, {12}, true},
+        {"scalar-1", grid, 1, {1}, false},      {"scalar-2", grid, 1, {2}, false},
+        {"scalar-3", grid, 1, {3}, false},      {"scalar-4", grid, 1, {4}, false},
     };
     return all;
 }
@@ -78,13 +65,10 @@ PackedSegment random_segment(const RandomCode& code, PackedTensor& t, std::uint6
     s.record.cols = static_cast<std::uint64_t>(t.padded_cols);
     if (code.kind == CodeKind::trellis) {
         const Index tile = t.padded_rows % 256 == 0 ? 256 : 64;
-        s.record.trellis_value = code.value;
+        s.record.trellis_value = decode::TrellisValue::byte_sum;
         s.record.trellis_bits = static_cast<std::uint32_t>(bits);
         s.record.tile_rows = static_cast<std::uint32_t>(tile);
-        s.record.multiplier[0] = code.value != TrellisValue::byte_sum ? 0x5A2Du
-                                 : bits <= 2 ? 0xBA69BA69u  // as TrellisCode has them
-                                             : 0x83DCD12Du;
-        s.record.multiplier[1] = code.value == TrellisValue::byte_sum ? 0u : 0x9C35u;
+        s.record.multiplier[0] = bits <= 2 ? 0xBA69BA69u : 0x83DCD12Du;  // as TrellisCode has them
         s.record.gain[0] = 1 / 147.8F;
         std::vector<std::uint8_t> streams(
             static_cast<std::size_t>(t.padded_rows * t.padded_cols * bits / 8));

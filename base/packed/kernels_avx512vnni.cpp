@@ -6,13 +6,6 @@
 #include "base/packed/activation_kernel_avx512vnni.h"
 #include "base/packed/kernels.h"
 #include "base/packed/panel_kernel_avx512vnni.h"
-#include "codebooks/bytes/byte_kernel_avx512vnni.h"
-#include "codebooks/residual/lut_kernel_avx512vnni.h"
-#include "codebooks/residual/table_kernel_avx512vnni.h"
-#include "codebooks/scalar/grid_kernel_avx512vnni.h"
-#include "lattice/e8p/e8p_kernel_avx512vnni.h"
-#include "lattice/trellis/trellis_kernel_avx512vnni.h"
-#include "lattice/trellis/trellis_panel_avx512vnni.h"
 
 namespace vq::decode {
 
@@ -55,29 +48,14 @@ float dot_of(const T* a, const float* b, Index n) {
         _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
 }
 
-void code_panel(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes) {
-    if (s.code == CodeKind::grid)
-        grid_kernel::panel(s, tile, group, quads, bytes);
-    else
-        e8p_kernel::panel(s, tile, group, quads, bytes);
-}
-
 }  // namespace
 
 const Kernels kernels_avx512vnni = {"avx512vnni",
+                                    KernelSet::avx512vnni,
                                     hadamard_kernel::block<activation_kernel::Lanes>,
                                     activation_kernel::flip_signs,
                                     activation_kernel::quantize,
-                                    lut_kernel::tables,
-                                    lut_kernel::rows,
-                                    trellis_kernel::rows,
-                                    e8p_kernel::rows,
-                                    grid_kernel::rows,
-                                    byte_kernel::rows,
-                                    table_kernel::rows,
                                     panel_kernel::panel,
-                                    code_panel,
-                                    trellis_kernel::panel,
                                     panel_kernel::round_weights,
                                     dot_of<Floats>,
                                     dot_of<Halves>,

@@ -2,22 +2,19 @@
 // their codewords of 8 bytes. Vectors along inputs are then multiplied with 64 activations by one
 // vpdpbusd, four rows at a time, so that their horizontal sums share instructions. Vectors along
 // outputs are eight columns of eight rows, which one vpermb transposes. The time is that of the
-// gathers: 8 loads from L1 or L2 for 64 weights. Included by kernels_avx512vnni.cpp alone.
-#pragma once
-
+// gathers: 8 loads from L1 or L2 for 64 weights.
 #include <immintrin.h>
 
-#include "base/packed/activation.h"
 #include "base/packed/prefetch.h"
 #include "codebooks/residual/table.h"
 
-namespace vq::decode::table_kernel {
+namespace vq::decode {
 
 namespace {
 
 /// Brings one stage's fields of 8 codes, which begin at a whole byte, to 64-bit lanes.
 struct Unpack {
-    void prepare(const Segment& s, int stage) {
+    void prepare(const TableSegment& s, int stage) {
         alignas(64) std::uint8_t from[64];
         alignas(64) std::uint64_t by[8];
         int skip = 0;
@@ -56,7 +53,7 @@ __m128i sums_of(__m512i a, __m512i b, __m512i c, __m512i d) {
 }
 
 /// Four rows, or fewer: those beyond `count` repeat the last and are not stored.
-void inputs(const Segment& s, const Unpack* unpack, const ByteActivations& x, Index row,
+void inputs(const TableSegment& s, const Unpack* unpack, const ByteActivations& x, Index row,
             Index count, float* y) {
     const std::uint8_t* codes[4];
     for (Index r = 0; r < 4; ++r) codes[r] = table_codes(s, row + (r < count ? r : count - 1));
@@ -86,7 +83,7 @@ void inputs(const Segment& s, const Unpack* unpack, const ByteActivations& x, In
 }
 
 /// One band of `dim` rows.
-void outputs(const Segment& s, const Unpack* unpack, const ByteActivations& x, Index band,
+void outputs(const TableSegment& s, const Unpack* unpack, const ByteActivations& x, Index band,
              float* y) {
     alignas(64) std::uint8_t order[64];  // transposes 8 x 8 bytes
     for (int i = 0; i < 64; ++i) order[i] = static_cast<std::uint8_t>(i % 8 * 8 + i / 8);
@@ -120,7 +117,7 @@ void outputs(const Segment& s, const Unpack* unpack, const ByteActivations& x, I
     _mm256_mask_storeu_ps(y, stored, out);
 }
 
-void rows(const Segment& s, const ByteActivations& x, Index row, Index count, float* y) {
+void band_rows(const TableSegment& s, const ByteActivations& x, Index row, Index count, float* y) {
     Unpack unpack[most_stages];
     for (int m = 0; m < s.stages; ++m) unpack[m].prepare(s, m);
     if (s.along_outputs)
@@ -130,6 +127,15 @@ void rows(const Segment& s, const ByteActivations& x, Index row, Index count, fl
             inputs(s, unpack, x, row + r, count - r < 4 ? count - r : 4, y + r);
 }
 
+void rows(const Tensor& /*t*/, const Segment& any, const void* inputs, Index row, Index count,
+          float* y) {
+    const TableSegment& s = table_segment(any);
+    const Index height = s.along_outputs ? s.dim : 1;
+    band_rows(s, activations_in(inputs, table_room(s)), row / height, count / height, y);
+}
+
 }  // namespace
 
-}  // namespace vq::decode::table_kernel
+const CodeKernels table_kernels_avx512vnni = {table_inputs, rows, nullptr};
+
+}  // namespace vq::decode

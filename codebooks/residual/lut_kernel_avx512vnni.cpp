@@ -1,15 +1,12 @@
 // The lookup-table kernel: 64 rows a step. A table of 256 bytes is four registers; two vpermi2b
 // (two cycles each on the one shuffle port) and a blend look up 64 codes, which three operations
 // add to 16-bit sums. About 11 instructions for 64 codes, so that a core asks for its share of the
-// memory's bandwidth. Included by kernels_avx512vnni.cpp alone.
-#pragma once
-
+// memory's bandwidth.
 #include <immintrin.h>
 
-#include "base/packed/activation.h"
 #include "codebooks/residual/lut.h"
 
-namespace vq::decode::lut_kernel {
+namespace vq::decode {
 
 namespace {
 
@@ -23,7 +20,7 @@ __m512i products(const std::int16_t* words, const __m512i* x, int pairs) {
 }
 
 template <int D>
-void tables_of(const Segment& s, const float* x, Index block, const LutTables& tables) {
+void tables_of(const LutSegment& s, const float* x, Index block, const LutBuffers& tables) {
     LutInputs in;
     quantize_lut_inputs(s, x, block, in);
     const int pairs = s.dim / 2;
@@ -61,11 +58,12 @@ void tables_of(const Segment& s, const float* x, Index block, const LutTables& t
     tables.scales[block] = lut_scale(s, in, most);
 }
 
-void tables(const Segment& s, const float* x, Index block, const LutTables& out) {
+void inputs(const Kernels& /*shared*/, const Segment& any, const float* x, Index block, void* to) {
+    const LutSegment& s = lut_segment(any);
     if (s.dim == 8)
-        tables_of<8>(s, x, block, out);
+        tables_of<8>(s, x, block, lut_buffers_in(to, s));
     else
-        tables_of<0>(s, x, block, out);
+        tables_of<0>(s, x, block, lut_buffers_in(to, s));
 }
 
 struct Table {
@@ -137,7 +135,7 @@ void add_stage(const std::uint8_t* table, int extra, const std::uint8_t* codes, 
 /// T tiles of one block. The same tiles' codes of the next block lie `ahead` bytes further on: they
 /// are asked for while these are worked on, since every block begins on another page.
 template <int T>
-void block_rows(const Segment& s, const std::uint8_t* table, const std::uint8_t* codes,
+void block_rows(const LutSegment& s, const std::uint8_t* table, const std::uint8_t* codes,
                 Index groups, Index ahead, float scale, float* y) {
     Sums sums[T];
     const Index unit = lut_unit(s);
@@ -157,10 +155,14 @@ void block_rows(const Segment& s, const std::uint8_t* table, const std::uint8_t*
     for (int t = 0; t < T; ++t) sums[t].fold(scale, bias, y + t * lut_tile);
 }
 
-void rows(const Segment& s, Index padded_rows, const LutTables& tables, Index tile, Index count,
+void rows(const Tensor& /*t*/, const Segment& any, const void* inputs, Index row, Index row_count,
           float* y) {
-    const Index tiles = padded_rows / lut_tile;
-    const Index blocks = ceil_div(s.groups(), lut_block);
+    const LutSegment& s = lut_segment(any);
+    const LutTables tables = lut_tables_in(inputs, s);
+    const Index tile = row / lut_tile;
+    const Index count = row_count / lut_tile;
+    const Index tiles = s.rows / lut_tile;
+    const Index blocks = lut_blocks(s);
     for (Index b = 0; b < blocks; ++b) {
         const Index groups = lut_groups(s, b);
         const std::uint8_t* table = tables.bytes + b * lut_block * lut_table_bytes(s);
@@ -185,4 +187,6 @@ void rows(const Segment& s, Index padded_rows, const LutTables& tables, Index ti
 
 }  // namespace
 
-}  // namespace vq::decode::lut_kernel
+const CodeKernels lut_kernels_avx512vnni = {inputs, rows, nullptr};
+
+}  // namespace vq::decode

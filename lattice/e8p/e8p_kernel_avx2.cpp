@@ -1,13 +1,10 @@
 // The E8P kernel of AVX2: 8 rows a register; the nibbles of 8 codes are gathered from the tables of
-// 1 KB and 512 bytes, and a byte shuffle makes values of them. Included by kernels_avx2.cpp alone.
-#pragma once
-
+// 1 KB and 512 bytes, and a byte shuffle makes values of them.
 #include <immintrin.h>
 
-#include "base/packed/activation.h"
 #include "lattice/e8p/e8p.h"
 
-namespace vq::decode::e8p_kernel_avx2 {
+namespace vq::decode {
 
 namespace {
 
@@ -41,7 +38,8 @@ __m256i products(__m256i table, __m256i nibble, std::int32_t quad) {
                              _mm256_set1_epi16(1));
 }
 
-void stage_rows(const Segment& s, const ByteActivations& x, Index tile, int m, Index g, float* y) {
+void stage_rows(const E8pSegment& s, const ByteActivations& x, Index tile, int m, Index g,
+                float* y) {
     constexpr Index vectors_a_group = activation_group / 8;
     const E8pTables& t = e8p_tables();
     const int kind = e8p_kind(s, m);
@@ -72,11 +70,16 @@ void stage_rows(const Segment& s, const ByteActivations& x, Index tile, int m, I
                                        _mm256_mul_ps(factor, _mm256_cvtepi32_ps(sum[r0 / 8]))));
 }
 
-void rows(const Segment& s, const ByteActivations& x, Index tile, float* y) {
+void rows(const Tensor& /*t*/, const Segment& any, const void* inputs, Index row, Index /*count*/,
+          float* y) {
+    const E8pSegment& s = e8p_segment(any);
+    const ByteActivations x = activations_in(inputs, byte_room(s.cols));
     for (Index g = 0; g * activation_group < s.cols; ++g)
-        for (int m = 0; m < s.stages; ++m) stage_rows(s, x, tile, m, g, y);
+        for (int m = 0; m < s.stages; ++m) stage_rows(s, x, row / e8p_tile, m, g, y);
 }
 
 }  // namespace
 
-}  // namespace vq::decode::e8p_kernel_avx2
+const CodeKernels e8p_kernels_avx2 = {byte_inputs, rows, e8p_panel};
+
+}  // namespace vq::decode

@@ -1,14 +1,10 @@
-// The kernel of scalar grids for AVX2: as that of AVX-512, 8 rows a register. Included
-// by kernels_avx2.cpp alone.
-#pragma once
-
+// The kernel of scalar grids for AVX2: as that of AVX-512, 8 rows a register.
 #include <immintrin.h>
 
-#include "base/packed/activation.h"
 #include "base/packed/quad_avx2.h"
 #include "codebooks/scalar/grid.h"
 
-namespace vq::decode::grid_kernel_avx2 {
+namespace vq::decode {
 
 namespace {
 
@@ -26,10 +22,10 @@ __m256i codes_of_quad(const std::uint8_t* codes, int bits, int n) {
     return _mm256_or_si256(low, _mm256_slli_epi16(high, 2));
 }
 
-void rows(const Segment& s, const ByteActivations& x, Index tile, Index begin, Index end,
-          float* y) {
+void tile_rows(const GridSegment& s, const ByteActivations& x, Index tile, Index begin, Index end,
+               float* y) {
     constexpr Index steps_a_group = activation_group / grid_step;
-    const __m256i values = _mm256_load_si256(reinterpret_cast<const __m256i*>(s.grid->bytes));
+    const __m256i values = _mm256_load_si256(reinterpret_cast<const __m256i*>(s.table->bytes));
     for (Index g = begin; g < end; ++g) {
         const Index last =
             grid_steps(s) < (g + 1) * steps_a_group ? grid_steps(s) : (g + 1) * steps_a_group;
@@ -44,7 +40,7 @@ void rows(const Segment& s, const ByteActivations& x, Index tile, Index begin, I
                     sum[r / 8] = _mm256_add_epi32(sum[r / 8], quad.dot(v));
                 }
             }
-        const __m256 factor = _mm256_set1_ps(x.scales[g] * s.grid->step);
+        const __m256 factor = _mm256_set1_ps(x.scales[g] * s.table->step);
         for (Index r = 0; r < grid_tile; r += 8)
             _mm256_storeu_ps(y + r,
                              _mm256_add_ps(_mm256_loadu_ps(y + r),
@@ -52,19 +48,29 @@ void rows(const Segment& s, const ByteActivations& x, Index tile, Index begin, I
     }
 }
 
-void panel(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes) {
-    const __m256i values = _mm256_load_si256(reinterpret_cast<const __m256i*>(s.grid->bytes));
-    const Index first = group * (activation_group / grid_step);
-    for (Index q = 0; q < quads; ++q)
+void rows(const Tensor& t, const Segment& s, const void* inputs, Index row, Index /*count*/,
+          float* y) {
+    grid_rows(t, grid_segment(s), inputs, row, y, tile_rows);
+}
+
+PanelWeights panel(const Tensor& t, const Segment& any, Index row, Index /*count*/, Index col,
+                   Index cols, PanelRoom& room) {
+    const GridSegment& s = grid_segment(any);
+    const __m256i values = _mm256_load_si256(reinterpret_cast<const __m256i*>(s.table->bytes));
+    for (Index q = 0; 4 * q < cols; ++q)
         for (Index r = 0; r < grid_tile; r += 8) {
             const __m256i codes =
-                codes_of_quad(grid_codes(s, tile, first + 4 * q / grid_step) + 4 * r, s.bits,
-                              static_cast<int>(q % (grid_step / 4)));
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes + (q * grid_tile + r) * 4),
+                codes_of_quad(grid_codes(s, row / grid_tile, (col + 4 * q) / grid_step) + 4 * r,
+                              s.bits, static_cast<int>(q % (grid_step / 4)));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(room.bytes + (q * grid_tile + r) * 4),
                                 _mm256_shuffle_epi8(values, codes));
         }
+    step_scales(t, row, s.col0 + col, s.table->step, room.row_scales);
+    return {room.bytes, room.row_scales};
 }
 
 }  // namespace
 
-}  // namespace vq::decode::grid_kernel_avx2
+const CodeKernels grid_kernels_avx2 = {byte_inputs, rows, panel};
+
+}  // namespace vq::decode

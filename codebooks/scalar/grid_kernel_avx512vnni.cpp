@@ -1,16 +1,13 @@
 // The kernel of scalar grids: lanes are output rows, a dword holds 32 / bits codes of a row. A
 // shift brings four codes of every row to the lowest bits of their bytes, vpermb makes values of
 // them (its index has 6 bits, and the table repeats, so that nothing is masked), vpdpbusd
-// multiplies: three instructions for 64 weights. Included by kernels_avx512vnni.cpp alone.
-#pragma once
-
+// multiplies: three instructions for 64 weights.
 #include <immintrin.h>
 
-#include "base/packed/activation.h"
 #include "base/packed/prefetch.h"
 #include "codebooks/scalar/grid.h"
 
-namespace vq::decode::grid_kernel {
+namespace vq::decode {
 
 namespace {
 
@@ -63,10 +60,10 @@ void fields_of(const Step& step, __m512i values, const F& f) {
 }
 
 template <int Bits>
-void rows_of(const Segment& s, const ByteActivations& x, Index tile, Index begin, Index end,
+void rows_of(const GridSegment& s, const ByteActivations& x, Index tile, Index begin, Index end,
              float* y) {
     constexpr Index steps_a_group = activation_group / grid_step;
-    const __m512i values = _mm512_load_si512(s.grid->bytes);
+    const __m512i values = _mm512_load_si512(s.table->bytes);
     for (Index g = begin; g < end; ++g) {
         __m512i sum[parts];
         for (__m512i& v : sum) v = _mm512_set1_epi32(-grid_offset * x.sums[g]);
@@ -84,7 +81,7 @@ void rows_of(const Segment& s, const ByteActivations& x, Index tile, Index begin
                 sum[i] = _mm512_dpbusd_epi32(sum[i], bytes, quads[q]);
             });
         }
-        const __m512 factor = _mm512_set1_ps(x.scales[g] * s.grid->step);
+        const __m512 factor = _mm512_set1_ps(x.scales[g] * s.table->step);
         for (int i = 0; i < parts; ++i)
             _mm512_storeu_ps(y + 16 * i,
                              _mm512_add_ps(_mm512_loadu_ps(y + 16 * i),
@@ -92,8 +89,8 @@ void rows_of(const Segment& s, const ByteActivations& x, Index tile, Index begin
     }
 }
 
-void rows(const Segment& s, const ByteActivations& x, Index tile, Index begin, Index end,
-          float* y) {
+void tile_rows(const GridSegment& s, const ByteActivations& x, Index tile, Index begin, Index end,
+               float* y) {
     switch (s.bits) {
         case 1: rows_of<1>(s, x, tile, begin, end, y); break;
         case 2: rows_of<2>(s, x, tile, begin, end, y); break;
@@ -103,8 +100,8 @@ void rows(const Segment& s, const ByteActivations& x, Index tile, Index begin, I
 }
 
 template <int Bits>
-void panel_of(const Segment& s, Index tile, Index first, Index quads, std::uint8_t* to) {
-    const __m512i values = _mm512_load_si512(s.grid->bytes);
+void panel_of(const GridSegment& s, Index tile, Index first, Index quads, std::uint8_t* to) {
+    const __m512i values = _mm512_load_si512(s.table->bytes);
     // Whole steps: what comes after the last column is never used.
     for (Index q = 0; q < quads; q += grid_step / 4, to += grid_step * grid_tile)
         fields_of<Bits>({grid_codes(s, tile, first + q * 4 / grid_step)}, values,
@@ -113,16 +110,29 @@ void panel_of(const Segment& s, Index tile, Index first, Index quads, std::uint8
                         });
 }
 
-void panel(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes) {
-    const Index first = group * (activation_group / grid_step);
+void rows(const Tensor& t, const Segment& s, const void* inputs, Index row, Index /*count*/,
+          float* y) {
+    grid_rows(t, grid_segment(s), inputs, row, y, tile_rows);
+}
+
+PanelWeights panel(const Tensor& t, const Segment& any, Index row, Index /*count*/, Index col,
+                   Index cols, PanelRoom& room) {
+    const GridSegment& s = grid_segment(any);
+    const Index tile = row / grid_tile;
+    const Index first = col / grid_step;
+    const Index quads = ceil_div(cols, 4);
     switch (s.bits) {
-        case 1: panel_of<1>(s, tile, first, quads, bytes); break;
-        case 2: panel_of<2>(s, tile, first, quads, bytes); break;
-        case 3: panel_of<3>(s, tile, first, quads, bytes); break;
-        default: panel_of<4>(s, tile, first, quads, bytes); break;
+        case 1: panel_of<1>(s, tile, first, quads, room.bytes); break;
+        case 2: panel_of<2>(s, tile, first, quads, room.bytes); break;
+        case 3: panel_of<3>(s, tile, first, quads, room.bytes); break;
+        default: panel_of<4>(s, tile, first, quads, room.bytes); break;
     }
+    step_scales(t, row, s.col0 + col, s.table->step, room.row_scales);
+    return {room.bytes, room.row_scales};
 }
 
 }  // namespace
 
-}  // namespace vq::decode::grid_kernel
+const CodeKernels grid_kernels_avx512vnni = {byte_inputs, rows, panel};
+
+}  // namespace vq::decode

@@ -2,16 +2,14 @@
 // A 32-bit lane takes the bytes that hold the states of 4 rows of a column (4K bits apart, K bits a
 // row: at most 32 bits together); a shift a column and a blend bring the 16-bit states of one row
 // and both columns into a lane, where 16-bit multiplies, sums of bytes and vpmaddwd do the rest.
-// About 11 instructions for 16 weights. Included by kernels_avx2.cpp alone.
-#pragma once
+// About 11 instructions for 16 weights.
 
 #include <immintrin.h>
 
-#include "base/packed/activation.h"
 #include "base/packed/prefetch.h"
 #include "lattice/trellis/trellis.h"
 
-namespace vq::decode::trellis_kernel_avx2 {
+namespace vq::decode {
 
 namespace {
 
@@ -22,8 +20,8 @@ __m256i all_lanes(std::uint32_t v) {
 /// The two 16-bit words of a state: C s mod 2^32 from 16-bit multiplies.
 struct ByteSum {
     __m256i low, high;
-    explicit ByteSum(const Segment& s)
-        : low(all_lanes(s.multiplier[0])), high(all_lanes(s.multiplier[0] >> 16)) {}
+    explicit ByteSum(const TrellisSegment& s)
+        : low(all_lanes(s.multiplier)), high(all_lanes(s.multiplier >> 16)) {}
     __m256i first(__m256i state) const { return _mm256_mullo_epi16(state, low); }
     __m256i second(__m256i state, __m256i /*first*/) const {
         return _mm256_add_epi16(_mm256_mulhi_epu16(state, low), _mm256_mullo_epi16(state, high));
@@ -33,25 +31,10 @@ struct ByteSum {
 /// The same where both halves of C are one number.
 struct ByteSumTwice {
     __m256i half;
-    explicit ByteSumTwice(const Segment& s) : half(all_lanes(s.multiplier[0])) {}
+    explicit ByteSumTwice(const TrellisSegment& s) : half(all_lanes(s.multiplier)) {}
     __m256i first(__m256i state) const { return _mm256_mullo_epi16(state, half); }
     __m256i second(__m256i state, __m256i first) const {
         return _mm256_add_epi16(_mm256_mulhi_epu16(state, half), first);
-    }
-};
-
-struct TwoProducts {
-    __m256i c0, c1, d0, d1;
-    explicit TwoProducts(const Segment& s)
-        : c0(all_lanes(s.multiplier[0])),
-          c1(all_lanes(s.multiplier[1])),
-          d0(all_lanes(s.addend[0])),
-          d1(all_lanes(s.addend[1])) {}
-    __m256i first(__m256i state) const {
-        return _mm256_add_epi16(_mm256_mullo_epi16(state, c0), d0);
-    }
-    __m256i second(__m256i state, __m256i /*first*/) const {
-        return _mm256_add_epi16(_mm256_mullo_epi16(state, c1), d1);
     }
 };
 
@@ -125,7 +108,7 @@ void add_rows(const __m256i (&sum)[4], std::int32_t bias, float scale, float* y)
 }
 
 template <int K, class Value>
-void rows_of(const Segment& s, const ByteActivations& x, Index tile, float* y) {
+void rows_of(const TrellisSegment& s, const ByteActivations& x, Index tile, float* y) {
     constexpr Index pairs_a_group = activation_group / 2;
     constexpr Index column_bytes = 4 * K;  // of a chunk
     const Window<K> window;
@@ -176,8 +159,8 @@ void rows_of(const Segment& s, const ByteActivations& x, Index tile, float* y) {
 }
 
 template <class Value>
-void rows_with(const Segment& s, const ByteActivations& x, Index tile, float* y) {
-    switch (s.trellis_bits) {
+void rows_with(const TrellisSegment& s, const ByteActivations& x, Index tile, float* y) {
+    switch (s.bits) {
         case 1: rows_of<1, Value>(s, x, tile, y); break;
         case 2: rows_of<2, Value>(s, x, tile, y); break;
         case 3: rows_of<3, Value>(s, x, tile, y); break;
@@ -185,15 +168,20 @@ void rows_with(const Segment& s, const ByteActivations& x, Index tile, float* y)
     }
 }
 
-void rows(const Segment& s, const ByteActivations& x, Index tile, float* y) {
-    if (s.trellis_value == TrellisValue::two_products)
-        rows_with<TwoProducts>(s, x, tile, y);
-    else if (s.multiplier[0] >> 16 == (s.multiplier[0] & 0xFFFFu))
+void tile_rows(const TrellisSegment& s, const ByteActivations& x, Index tile, float* y) {
+    if (s.multiplier >> 16 == (s.multiplier & 0xFFFFu))
         rows_with<ByteSumTwice>(s, x, tile, y);
     else
         rows_with<ByteSum>(s, x, tile, y);
 }
 
+void rows(const Tensor& /*t*/, const Segment& s, const void* inputs, Index row, Index /*count*/,
+          float* y) {
+    trellis_rows(trellis_segment(s), inputs, row, y, tile_rows);
+}
+
 }  // namespace
 
-}  // namespace vq::decode::trellis_kernel_avx2
+const CodeKernels trellis_kernels_avx2 = {byte_inputs, rows, nullptr};
+
+}  // namespace vq::decode

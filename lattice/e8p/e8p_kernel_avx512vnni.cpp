@@ -2,17 +2,13 @@
 // four bytes of nibbles of 64 codes takes two vpermi2b in the table of patterns and one in that of
 // signs; unpacking puts the four bytes of a row side by side; vpermb makes bytes of nibbles (its
 // index has 6 bits, of which the table ignores 2, so that nothing is masked), and vpdpbusd
-// multiplies. About 50 instructions for 512 weights. Included by kernels_avx512vnni.cpp alone.
-#pragma once
-
+// multiplies. About 50 instructions for 512 weights.
 #include <immintrin.h>
 
-#include "base/packed/activation.h"
-#include "base/packed/panel.h"
 #include "base/packed/prefetch.h"
 #include "lattice/e8p/e8p.h"
 
-namespace vq::decode::e8p_kernel {
+namespace vq::decode {
 
 namespace {
 
@@ -83,7 +79,7 @@ void add(const __m512i (&sum)[4], float factor, float* y) {
 
 /// Second: the kind of the second stage, or -1.
 template <int Second>
-void rows_of(const Segment& s, const ByteActivations& x, Index tile, float* y) {
+void rows_of(const E8pSegment& s, const ByteActivations& x, Index tile, float* y) {
     constexpr Index vectors_a_group = activation_group / 8;
     const E8pTables& t = e8p_tables();
     const Index unit = e8p_unit(s);
@@ -112,7 +108,11 @@ void rows_of(const Segment& s, const ByteActivations& x, Index tile, float* y) {
     }
 }
 
-void rows(const Segment& s, const ByteActivations& x, Index tile, float* y) {
+void rows(const Tensor& /*t*/, const Segment& any, const void* inputs, Index row, Index /*count*/,
+          float* y) {
+    const E8pSegment& s = e8p_segment(any);
+    const ByteActivations x = activations_in(inputs, byte_room(s.cols));
+    const Index tile = row / e8p_tile;
     if (s.stages == 1)
         rows_of<-1>(s, x, tile, y);
     else if (e8p_kind(s, 1) == 0)
@@ -122,18 +122,26 @@ void rows(const Segment& s, const ByteActivations& x, Index tile, float* y) {
 }
 
 /// Of codes of one stage.
-void panel(const Segment& s, Index tile, Index group, Index quads, std::uint8_t* bytes) {
+PanelWeights panel(const Tensor& /*t*/, const Segment& any, Index row, Index /*count*/, Index col,
+                   Index cols, PanelRoom& room) {
+    const E8pSegment& s = e8p_segment(any);
     const E8pTables& t = e8p_tables();
     const __m512i values =
         _mm512_add_epi8(_mm512_load_si512(t.values[0]), _mm512_set1_epi8(e8p_to_panel));
-    const std::uint8_t* codes = e8p_codes(s, tile, group * (activation_group / 8));
-    for (Index v = 0; 2 * v < quads; ++v, codes += e8p_unit(s), bytes += 8 * e8p_tile)
+    const std::uint8_t* codes = e8p_codes(s, row / e8p_tile, col / 8);
+    std::uint8_t* bytes = room.bytes;
+    for (Index j = 0; j < cols; j += 8, codes += e8p_unit(s), bytes += 8 * e8p_tile)
         rows_of_nibbles<0>(t, codes, [&](int i, __m512i low, __m512i high) {
             _mm512_storeu_si512(bytes + 64 * i, _mm512_permutexvar_epi8(low, values));
             _mm512_storeu_si512(bytes + 64 * (4 + i), _mm512_permutexvar_epi8(high, values));
         });
+    const float step = e8p_step(s, 0);
+    for (float& scale : room.row_scales) scale = step;
+    return {room.bytes, room.row_scales};
 }
 
 }  // namespace
 
-}  // namespace vq::decode::e8p_kernel
+const CodeKernels e8p_kernels_avx512vnni = {byte_inputs, rows, panel};
+
+}  // namespace vq::decode

@@ -1,20 +1,19 @@
 // The kernel of bytes with scales for 32 columns for AVX2: as that of AVX-512, 8 rows a register.
-// Included by kernels_avx2.cpp alone.
-#pragma once
-
 #include <immintrin.h>
 
-#include "base/packed/activation.h"
 #include "base/packed/prefetch.h"
 #include "base/packed/quad_avx2.h"
 #include "codebooks/bytes/bytes.h"
 
-namespace vq::decode::byte_kernel_avx2 {
+namespace vq::decode {
 
 namespace {
 
-void rows(const Segment& s, const ByteActivations& x, const std::int32_t* block_sums, Index tile,
+void rows(const Tensor& /*t*/, const Segment& s, const void* inputs, Index row, Index /*count*/,
           float* y) {
+    const ByteActivations x = activations_in(inputs, byte_room(s.cols));
+    const std::int32_t* block_sums = byte_block_sums(s, inputs);
+    const Index tile = row / byte_tile;
     constexpr int parts = byte_tile / 8;
     for (Index b = 0; b < byte_blocks(s); ++b) {
         const std::uint8_t* block = byte_codes(s, tile, b);
@@ -42,4 +41,6 @@ void rows(const Segment& s, const ByteActivations& x, const std::int32_t* block_
 
 }  // namespace
 
-}  // namespace vq::decode::byte_kernel_avx2
+const CodeKernels bytes_kernels_avx2 = {byte_block_inputs, rows, byte_panel};
+
+}  // namespace vq::decode

@@ -1,19 +1,19 @@
 // The kernel of bytes with scales for 32 columns: lanes are output rows, so that neither bytes nor
-// sums cross lanes. Included by kernels_avx512vnni.cpp alone.
-#pragma once
-
+// sums cross lanes.
 #include <immintrin.h>
 
-#include "base/packed/activation.h"
 #include "base/packed/prefetch.h"
 #include "codebooks/bytes/bytes.h"
 
-namespace vq::decode::byte_kernel {
+namespace vq::decode {
 
 namespace {
 
-void rows(const Segment& s, const ByteActivations& x, const std::int32_t* block_sums, Index tile,
+void rows(const Tensor& /*t*/, const Segment& s, const void* inputs, Index row, Index /*count*/,
           float* y) {
+    const ByteActivations x = activations_in(inputs, byte_room(s.cols));
+    const std::int32_t* block_sums = byte_block_sums(s, inputs);
+    const Index tile = row / byte_tile;
     constexpr int parts = byte_tile / 16;
     __m512 total[parts];
     for (int i = 0; i < parts; ++i) total[i] = _mm512_loadu_ps(y + 16 * i);
@@ -43,4 +43,6 @@ void rows(const Segment& s, const ByteActivations& x, const std::int32_t* block_
 
 }  // namespace
 
-}  // namespace vq::decode::byte_kernel
+const CodeKernels bytes_kernels_avx512vnni = {byte_block_inputs, rows, byte_panel};
+
+}  // namespace vq::decode

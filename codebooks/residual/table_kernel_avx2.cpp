@@ -1,30 +1,48 @@
 // The kernel of tables of codewords: two codewords of 8 bytes at a time, as 16-bit integers, with
 // vpmaddwd. Vectors along outputs are interleaved by pairs of columns, so that lanes are rows.
-// Included by kernels_avx2.cpp alone.
-#pragma once
-
 #include <immintrin.h>
 
-#include "base/packed/activation.h"
 #include "codebooks/residual/table.h"
 
-namespace vq::decode::table_kernel_avx2 {
+namespace vq::decode {
 
 namespace {
 
-__m128i word_of(const Segment& s, const std::uint8_t* codes, Index i, int stage) {
-    return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(
-        s.vectors[stage]->bytes.data() + Index{table_entry(s, codes, i, stage)} * 8));
-}
+/// One stage's codewords by the codes of a row or band: what does not change from code to code.
+/// Unsigned, so that positions in bits become bytes by a shift.
+struct Stage {
+    const std::uint8_t* words;
+    const std::uint8_t* codes;
+    std::uint64_t bits;  ///< of a whole code
+    std::uint64_t skip;  ///< bits of the stages before
+    std::uint64_t mask;
 
-float input_row(const Segment& s, const ByteActivations& x, const std::uint8_t* codes, float y) {
+    Stage(const TableSegment& s, const std::uint8_t* row, int stage)
+        : words(s.vectors[stage]->bytes.data()),
+          codes(row),
+          bits(static_cast<std::uint64_t>(s.bits)),
+          skip(0),
+          mask((std::uint64_t{1} << s.stage_bits[stage]) - 1) {
+        for (int m = 0; m < stage; ++m) skip += static_cast<std::uint64_t>(s.stage_bits[m]);
+    }
+    __m128i word(Index i) const {
+        const std::uint64_t at = static_cast<std::uint64_t>(i) * bits;
+        std::uint64_t code;
+        __builtin_memcpy(&code, codes + at / 8, sizeof(code));
+        const std::uint64_t entry = code >> (at % 8 + skip) & mask;
+        return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(words + entry * 8));
+    }
+};
+
+float input_row(const TableSegment& s, const ByteActivations& x, const std::uint8_t* codes,
+                float y) {
     for (Index b = 0; b * table_block < s.groups(); ++b)
         for (int m = 0; m < s.stages; ++m) {
+            const Stage stage(s, codes, m);
             __m256i sum = _mm256_setzero_si256();
             // Beyond the last vector activations are zero, and codes are read that lie behind.
             for (Index i = b * table_block; i < (b + 1) * table_block && i < s.groups(); i += 2) {
-                const __m128i two =
-                    _mm_unpacklo_epi64(word_of(s, codes, i, m), word_of(s, codes, i + 1, m));
+                const __m128i two = _mm_unpacklo_epi64(stage.word(i), stage.word(i + 1));
                 const __m128i in =
                     _mm_loadu_si128(reinterpret_cast<const __m128i*>(x.bytes + 8 * i));
                 sum = _mm256_add_epi32(
@@ -40,15 +58,16 @@ float input_row(const Segment& s, const ByteActivations& x, const std::uint8_t* 
     return y;
 }
 
-void output_band(const Segment& s, const ByteActivations& x, const std::uint8_t* codes, float* y) {
+void output_band(const TableSegment& s, const ByteActivations& x, const std::uint8_t* codes,
+                 float* y) {
     for (Index g = 0; g * activation_group < s.cols; ++g) {
         const Index begin = g * activation_group;
         const Index end = s.cols < begin + activation_group ? s.cols : begin + activation_group;
         for (int m = 0; m < s.stages; ++m) {
+            const Stage stage(s, codes, m);
             __m256i sum = _mm256_setzero_si256();
             for (Index j = begin; j < end; j += 2) {
-                const __m128i two =
-                    _mm_unpacklo_epi8(word_of(s, codes, j, m), word_of(s, codes, j + 1, m));
+                const __m128i two = _mm_unpacklo_epi8(stage.word(j), stage.word(j + 1));
                 const auto low = static_cast<std::uint16_t>(std::int16_t{x.bytes[j]});
                 const std::uint32_t pair =
                     low | static_cast<std::uint32_t>(std::int32_t{x.bytes[j + 1]}) << 16;
@@ -66,7 +85,7 @@ void output_band(const Segment& s, const ByteActivations& x, const std::uint8_t*
     }
 }
 
-void rows(const Segment& s, const ByteActivations& x, Index row, Index count, float* y) {
+void band_rows(const TableSegment& s, const ByteActivations& x, Index row, Index count, float* y) {
     for (Index r = 0; r < count; ++r) {
         const std::uint8_t* codes = table_codes(s, row + r);
         if (s.along_outputs)
@@ -76,6 +95,15 @@ void rows(const Segment& s, const ByteActivations& x, Index row, Index count, fl
     }
 }
 
+void rows(const Tensor& /*t*/, const Segment& any, const void* inputs, Index row, Index count,
+          float* y) {
+    const TableSegment& s = table_segment(any);
+    const Index height = s.along_outputs ? s.dim : 1;
+    band_rows(s, activations_in(inputs, table_room(s)), row / height, count / height, y);
+}
+
 }  // namespace
 
-}  // namespace vq::decode::table_kernel_avx2
+const CodeKernels table_kernels_avx2 = {table_inputs, rows, nullptr};
+
+}  // namespace vq::decode

@@ -1,0 +1,2 @@
+# What the decode library is built from here (the standard library is all it needs).
+vqkit_decode_sources(bytes.cpp bytes_kernel_avx2.cpp bytes_kernel_avx512vnni.cpp)
