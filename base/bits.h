@@ -75,6 +75,14 @@ inline std::vector<std::uint8_t> pack_codes(std::span<const std::uint64_t> words
     const int each = (width + 63) / 64;
     VQ_ASSERT(static_cast<std::int64_t>(words.size()) == count * each);
     if (width % 64 == 0) return pack_bits(words, 64);
+    if (width % 8 == 0) {
+        std::vector<std::uint8_t> out;
+        out.reserve(static_cast<std::size_t>(packed_bytes(count, width)));
+        for (std::int64_t i = 0; i < count; ++i)
+            for (int b = 0; b < width; b += 8)
+                out.push_back(static_cast<std::uint8_t>(words[i * each + b / 64] >> (b % 64)));
+        return out;
+    }
     std::vector<std::uint8_t> out(static_cast<std::size_t>(packed_bytes(count, width)));
     for (std::int64_t i = 0; i < count; ++i)
         for (int b = 0; b < width; ++b) {
@@ -93,6 +101,13 @@ inline std::vector<std::uint64_t> unpack_codes(std::span<const std::uint8_t> byt
     if (width % 64 == 0) return unpack_bits(bytes, count * each, 64);
     VQ_ASSERT(static_cast<std::int64_t>(bytes.size()) >= packed_bytes(count, width));
     std::vector<std::uint64_t> out(static_cast<std::size_t>(count * each));
+    if (width % 8 == 0) {
+        const std::uint8_t* from = bytes.data();
+        for (std::int64_t i = 0; i < count; ++i)
+            for (int b = 0; b < width; b += 8)
+                out[i * each + b / 64] |= std::uint64_t{*from++} << (b % 64);
+        return out;
+    }
     for (std::int64_t i = 0; i < count; ++i)
         for (int b = 0; b < width; ++b) {
             const std::int64_t at = i * width + b;

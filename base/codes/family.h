@@ -56,6 +56,8 @@ struct CodeFamily {
     const char* summary;
     /// Has codebooks that a store holds: one a tensor, layer or model, or fixed ones.
     bool has_codebooks = false;
+    /// A vector's code holds its scale: the tensor's is 1, and none is fitted or searched.
+    bool own_scales = false;
 
     /// Throws Error where settings of the code do not go with the family.
     void (*check)(const CodeSettings& settings) = family_default::check;

@@ -26,7 +26,7 @@ TEST(Bits, UnpackInvertsPackAtEveryWidthAndCount) {
 }
 
 TEST(Bits, UnpackCodesInvertsPackCodesAtWidthsOverAWord) {
-    for (const int width : {7, 64, 65, 96, 128, 500}) {
+    for (const int width : {7, 64, 65, 72, 96, 128, 272, 500}) {
         const int words = (width + 63) / 64;
         auto codes = random_values(std::int64_t{9} * words, 64, static_cast<std::uint64_t>(width));
         if (width % 64 != 0)
@@ -35,6 +35,11 @@ TEST(Bits, UnpackCodesInvertsPackCodesAtWidthsOverAWord) {
                 codes[i] &= (1ull << (width % 64)) - 1;
         const auto bytes = pack_codes(codes, 9, width);
         ASSERT_EQ(static_cast<std::int64_t>(bytes.size()), packed_bytes(9, width));
+        for (int i = 0; i < 9 * width; ++i)
+            EXPECT_EQ(
+                bytes[i / 8] >> (i % 8) & 1,
+                static_cast<int>(codes[i / width * words + i % width / 64] >> (i % width % 64) & 1))
+                << width << " bits";
         EXPECT_EQ(unpack_codes(bytes, 9, width), codes) << width << " bits";
     }
 }

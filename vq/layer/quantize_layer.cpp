@@ -182,7 +182,7 @@ std::vector<Segment> vector_segments(const Matrix& w, const Settings& s, const S
 
 CodedTensor make_tensor(const Matrix& w, const Settings& s, std::vector<Segment> segments) {
     CodedTensor tensor(w.rows(), w.cols(), s.code.along, s.scale, std::move(segments));
-    tensor.fit_scales(w, static_cast<float>(s.multiplier));
+    if (!family_of(s.code).own_scales) tensor.fit_scales(w, static_cast<float>(s.multiplier));
     return tensor;
 }
 

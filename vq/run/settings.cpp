@@ -374,6 +374,9 @@ void check_settings(const Settings& s) {
     if (!rates && (bits < 1 || bits > 64))
         fail("a code must have 1 to 64 bits", "code.stage_bits", "set it, or use --bits");
     family.check(s.code);
+    if (family.own_scales && (s.scale.scope != ScaleLayout::Scope::tensor || s.scale_search > 0))
+        fail("this code has scales of its own", "scale.scope",
+             "use scale.scope=tensor, scale.group=0 and scale.search=0");
     if (s.scale_search > 0 && s.code.along == Along::outputs)
         fail("scales are searched row by row, and vectors along outputs span rows", "scale.search",
              "use 0, or code.along=inputs");

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "codebooks/bitmod/bitmod_family.h"
+#include "codebooks/bytes/byte_family.h"
 #include "codebooks/residual/residual_family.h"
 #include "codebooks/scalar/scalar_family.h"
 #include "lattice/e8p/e8p_family.h"
@@ -11,7 +12,8 @@ namespace vq {
 
 std::span<const CodeFamily* const> code_families() {
     static constexpr const CodeFamily* all[] = {
-        &residual_family, &e8p_family, &trellis_family, &bitmod_family, &scalar_family,
+        &residual_family, &e8p_family,    &trellis_family,
+        &bitmod_family,   &scalar_family, &byte_family,
     };
     return all;
 }

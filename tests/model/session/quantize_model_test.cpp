@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "codebooks/residual/scalar_grid.h"
 #include "tests/vq/layer_fixture.h"
 #include "vq/tensor/stored_model.h"
 #include "vq/tensor/stored_tensor.h"

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "codebooks/residual/scalar_grid.h"
 #include "codebooks/residual/universal.h"
 #include "tests/vq/layer_fixture.h"
 #include "tests/vq/shared_grids.h"

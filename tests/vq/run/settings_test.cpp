@@ -121,6 +121,20 @@ TEST(Settings, CombinationsThatCannotWorkAreRefused) {
     EXPECT_NO_THROW(check_settings(s));
     s.code.scope = CodebookScope::tensor;
     EXPECT_THROW(check_settings(s), Error);
+    s = {};
+    s.code.kind = "bytes";
+    s.code.stage_bits = {8};
+    EXPECT_THROW(check_settings(s), Error);  // groups of 8
+    s.code.dim = 32;
+    EXPECT_NO_THROW(check_settings(s));
+    s.scale_search = 4;  // each group has a scale already
+    EXPECT_THROW(check_settings(s), Error);
+    s.scale_search = 0;
+    s.scale.scope = ScaleLayout::Scope::row;
+    EXPECT_THROW(check_settings(s), Error);
+    s = {};
+    s.code.kind = "no such family";
+    EXPECT_THROW(check_settings(s), Error);
 }
 
 }  // namespace

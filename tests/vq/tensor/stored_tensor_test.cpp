@@ -103,6 +103,33 @@ TEST(StoredTensor, GridsByColumnTakeThePlannedBitsAndComeBack) {
         }
 }
 
+TEST(StoredTensor, BytesTakeThePlannedBitsAndComeBack) {
+    Settings s;
+    s.code.kind = "bytes";
+    s.code.dim = 32;
+    s.code.stage_bits = {8};
+    for (const auto& [m, n] : {std::pair<Index, Index>{24, 48}, {17, 40}, {1, 32}, {3, 64}}) {
+        const QuantizedLayer q = quantize(s, m, n);
+        EXPECT_EQ(q.tensor.scales(), Matrix::Ones(1, 1));
+        EXPECT_LT(q.errors.rel_mse, 1e-4);
+        StoredTensor stored = store_tensor("w", q, s.method);
+        stored.spec = Json::parse(stored.spec.dump());
+        EXPECT_EQ(decode_stored(stored, no_shared), q.what) << m << "x" << n;
+        const Index padded = (n + 31) / 32 * 32;
+        EXPECT_EQ(planned_bits({m, n}, s, true), static_cast<double>(8.5 * m * padded + 32));
+        EXPECT_EQ(planned_bits({m, n}, s, true), 8.0 * static_cast<double>(stored.bytes()));
+        StoredTensor damaged = stored;
+        damaged.arrays.at("codes").bytes[2] = 0x80;  // -128, which no encoder writes
+        EXPECT_THROW(decode_stored(damaged, no_shared), Error);
+        damaged = stored;
+        damaged.arrays.at("codes").bytes[1] = 0x7C;  // an infinite scale
+        EXPECT_THROW(decode_stored(damaged, no_shared), Error);
+        damaged = stored;
+        damaged.spec["segments"][0]["dim"] = 16;
+        EXPECT_THROW(decode_stored(damaged, no_shared), Error);
+    }
+}
+
 TEST(StoredTensor, EveryDamageIsAnErrorThatNamesTheTensor) {
     const Settings s = variants()[3];  // vptq: permutation, column scale, two segments
     const StoredTensor good = store_tensor("layer.w", quantize(s, 24, 48), s.method);
