@@ -28,7 +28,7 @@ void parallel_for_work(Index n, Index work, F&& f) {
 /// else one after the other, each on all threads.
 template <class F>
 void parallel_for_outer(Index n, F&& f) {
-    if (omp_in_parallel() != 0 || n < omp_get_max_threads()) {
+    if (in_parallel() || n < omp_get_max_threads()) {
         for (Index i = 0; i < n; ++i) f(i);
     } else {
         parallel_for(n, f);

@@ -18,22 +18,28 @@ constexpr vq::Index points_per_item = 1024;
 class CheckedFlatIndex : public faiss::IndexFlatL2 {
 public:
     CheckedFlatIndex(vq::Index d, std::function<void()> before_search)
-        : faiss::IndexFlatL2(d), before_search_(std::move(before_search)) {}
+        : faiss::IndexFlatL2(d),
+          before_search_(std::move(before_search)),
+          threads_(omp_get_max_threads()) {}
 
     void search(idx_t n, const float* x, idx_t k, float* distances, idx_t* labels,
                 const faiss::SearchParameters* params = nullptr) const override {
         if (before_search_) before_search_();
+        const ThreadScope all(threads_);
         faiss::IndexFlatL2::search(n, x, k, distances, labels, params);
     }
 
 private:
     std::function<void()> before_search_;
+    int threads_;
 };
 
 }  // namespace
 
 AssignerIndex::AssignerIndex(vq::Index d, std::function<void()> before_search)
-    : faiss::Index(d, faiss::METRIC_L2), before_search_(std::move(before_search)) {
+    : faiss::Index(d, faiss::METRIC_L2),
+      before_search_(std::move(before_search)),
+      threads_(omp_get_max_threads()) {
     VQ_ASSERT(d >= 1 && d <= Assigner::max_dimension);
 }
 
@@ -61,6 +67,7 @@ void AssignerIndex::search(idx_t n, const float* x, idx_t k, float* distances, i
         std::fill_n(labels, n * k, idx_t{-1});
         if (found == 0) return;
     }
+    const ThreadScope all(threads_);
     parallel_for((n + points_per_item - 1) / points_per_item, [&](idx_t item) {
         const idx_t first = item * points_per_item;
         const idx_t count = std::min(points_per_item, n - first);

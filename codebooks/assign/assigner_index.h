@@ -35,6 +35,7 @@ public:
 
 private:
     std::function<void()> before_search_;
+    int threads_;  ///< those of the thread that made it, whatever FAISS may use for its own loops
     std::vector<float> vectors_;  ///< size (ntotal, d)
     std::unique_ptr<Assigner> assigner_;
 };

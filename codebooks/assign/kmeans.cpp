@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "base/rng.h"
 
 namespace vq {
@@ -169,6 +170,9 @@ void run_faiss(const TrainingSet& set, const KMeansOptions& options, Matrix& cen
     const auto index = make_assigner_index(options.assigner, set.d, [&options] {
         if (options.progress != nullptr) options.progress->check();
     });
+    // FAISS's own loops, sums of points by centroid, are little beside the search, and OpenMP's
+    // threads would spin on the cores that the search needs.
+    const ThreadScope serial(1);
     try {
         clustering.train(set.n, set.x.data(), *index, set.w.empty() ? nullptr : set.w.data());
     } catch (const faiss::FaissException& e) {

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace vq {
@@ -28,20 +31,79 @@ TEST(Parallel, ExceptionOfAnItemReachesTheCaller) {
     }
 }
 
-/// Else the inner loop would start a team of threads of its own for every outer item.
-TEST(Parallel, LoopInsideALoopOfOneItemUsesTheSameThreads) {
-    const int before = omp_get_max_threads();
-    omp_set_num_threads(2);
+/// Waits, a minute at most, until `other` items have begun too, which takes as many threads.
+void meet(std::atomic<int>& begun, int other) {
+    ++begun;
+    for (int i = 0; i < 60'000 && begun < other; ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_GE(begun, other);
+}
+
+TEST(Parallel, AsManyThreadsAsAskedForAndAgainAfterOthers) {
+    for (const int threads : {2, 4, 3, 1, 4}) {
+        const ThreadScope scope(threads);
+        std::atomic<int> begun{0};
+        parallel_for(threads, [&](std::int64_t) { meet(begun, threads); });
+    }
+}
+
+TEST(Parallel, NoMoreThreadsThanAskedFor) {
+    for (const int threads : {4, 2, 1}) {  // of more there are some left that must stay out
+        const ThreadScope scope(threads);
+        std::atomic<int> now{0};
+        std::atomic<int> most{0};
+        parallel_for(200, [&](std::int64_t) {
+            const int n = ++now;
+            int before = most;
+            while (before < n && !most.compare_exchange_weak(before, n)) {
+            }
+            std::this_thread::sleep_for(std::chrono::microseconds(50));
+            --now;
+        });
+        EXPECT_LE(most, threads);
+    }
+}
+
+/// Else a loop of one item would waste all other threads.
+TEST(Parallel, LoopInsideALoopOfOneItemUsesAllThreads) {
+    const ThreadScope scope(2);
+    std::atomic<int> begun{0};
     parallel_for(1, [&](std::int64_t) {
-        EXPECT_EQ(omp_get_level(), 0);
-        parallel_for(8, [&](std::int64_t) { EXPECT_LE(omp_get_level(), 1); });
+        EXPECT_FALSE(in_parallel());
+        parallel_for(2, [&](std::int64_t) {
+            EXPECT_TRUE(in_parallel());
+            EXPECT_EQ(omp_get_max_threads(), 1);  // of libraries that an item calls
+            meet(begun, 2);
+        });
     });
-    omp_set_num_threads(before);
+    EXPECT_FALSE(in_parallel());
+    EXPECT_EQ(omp_get_max_threads(), 2);
+}
+
+TEST(Parallel, LoopsOfDifferentThreadsDoNotWaitForEachOther) {
+    std::atomic<int> begun{0};
+    std::vector<std::thread> callers;
+    for (int i = 0; i < 3; ++i)
+        callers.emplace_back([&] {
+            const ThreadScope scope(2);
+            parallel_for(2, [&](std::int64_t) { meet(begun, 6); });
+        });
+    for (std::thread& caller : callers) caller.join();
+}
+
+/// Small loops one after the other: workers that come late to one must not disturb the next.
+TEST(Parallel, ManySmallLoopsRunEachItemOnce) {
+    const ThreadScope scope(3);
+    std::vector<int> runs(5);
+    for (int loop = 0; loop < 20'000; ++loop) {
+        parallel_for(loop % 5 + 1, [&](std::int64_t i) { ++runs[static_cast<std::size_t>(i)]; });
+        if (loop % 1000 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(runs[static_cast<std::size_t>(i)], 4000 * (5 - i));
 }
 
 TEST(Parallel, ItemsAfterAFailureAreSkipped) {
-    const int before = omp_get_max_threads();
-    omp_set_num_threads(1);
+    const ThreadScope scope(1);
     int runs = 0;
     EXPECT_THROW(parallel_for(100,
                               [&](std::int64_t i) {
@@ -49,7 +111,6 @@ TEST(Parallel, ItemsAfterAFailureAreSkipped) {
                                   if (i == 10) throw std::runtime_error("stop");
                               }),
                  std::runtime_error);
-    omp_set_num_threads(before);
     EXPECT_EQ(runs, 11);
 }
 
@@ -57,11 +118,9 @@ TEST(Parallel, NestedLoopsRunSeriallyAndWhole) {
     std::vector<std::int64_t> sums(8);
     std::atomic<bool> one_thread{true};
     parallel_for(8, [&](std::int64_t i) {
-        const int thread = omp_get_thread_num();
+        const std::thread::id thread = std::this_thread::get_id();
         parallel_for(100, [&](std::int64_t j) {
-            if (omp_in_parallel() != 0 && omp_get_num_threads() > 1 &&
-                omp_get_thread_num() != thread)
-                one_thread = false;
+            if (std::this_thread::get_id() != thread) one_thread = false;
             sums[static_cast<std::size_t>(i)] += j;  // a race if it were not serial
         });
     });
