@@ -5,21 +5,29 @@ set -euo pipefail
 source=$1 vq=$2 work=$3
 rm -rf "$work" && mkdir -p "$work"
 cd "$work"
-quantize() { # NAME METHOD BITS
-    "$vq" quantize "$source/models/tiny" -o "$1.vq.h5" --method "$2" --bits "$3" --quiet \
-        --calib "$source/models/tiny/calib.txt" --calib-tokens 2048 >/dev/null
-    "$vq" export "$1.vq.h5" --to safetensors --dtype f32 -o "$1" --quiet >/dev/null
-    names+=("$1")
+quantize() { # NAME METHOD BITS...: with the first budget that the method can meet
+    local name=$1 method=$2 bits
+    shift 2
+    for bits; do
+        if "$vq" quantize "$source/models/tiny" -o "$name.vq.h5" --method "$method" --bits "$bits" --quiet \
+            --calib "$source/models/tiny/calib.txt" --calib-tokens 2048 >/dev/null 2>error.txt; then
+            "$vq" export "$name.vq.h5" --to safetensors --dtype f32 -o "$name" --quiet >/dev/null
+            names+=("$name")
+            return
+        fi
+        grep -q 'the budget is too small' error.txt || break
+    done
+    cat error.txt >&2
+    return 1
 }
 names=()
-for method in rvq vptq gptvq gptq aqlm higgs awq finequant llm-fp4 pb-llm db-llm quip-sharp best; do
-    quantize "$method" "$method" 2.6
+presets=$("$vq" quantize --help | sed -n 's/.*--method PRESET:{\([^}]*\)}.*/\1/p')
+for method in ${presets//,/ }; do
+    quantize "$method" "$method" 2.6 3.4 4
 done
-quantize squeezellm squeezellm 3.4
-quantize lq-lora lq-lora 3.4
+[[ ${#names[@]} -ge 18 ]]
+# Codes of other sizes.
 quantize quip-sharp.3 quip-sharp 3.4
 quantize quip-sharp.4 quip-sharp 4.4
-quantize bitmod bitmod 4
-quantize cvxq-grid cvxq-grid 3.2
 quantize bitmod.4 bitmod 5
 /usr/bin/python3 "$source/tests/docs/compare_decoder.py" "$source/docs/store-format.md" "${names[@]}"

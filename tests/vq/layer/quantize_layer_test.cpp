@@ -46,13 +46,14 @@ QuantizedLayer quantize(const Matrix& w, const Matrix& x, const Settings& s) {
     return quantize_layer(w, hessian_of(x), s, shared_for(s), 1, "w", {});
 }
 
-const char* const methods[] = {"rvq",       "vptq",       "gptvq",     "gptq",    "aqlm",
-                               "higgs",     "awq",        "finequant", "llm-fp4", "pb-llm",
-                               "db-llm",    "quip-sharp", "qtip",      "best",    "bitmod",
-                               "cvxq-grid", "squeezellm", "lq-lora"};
+std::vector<std::string> methods() {
+    std::vector<std::string> names;
+    for (const PresetInfo& preset : presets()) names.push_back(preset.name);
+    return names;
+}
 
 TEST(QuantizeLayer, AwkwardShapesWorkWithEveryPreset) {
-    for (const char* method : methods)
+    for (const std::string& method : methods())
         for (const auto& [m, n] :
              {std::pair<Index, Index>{1, 64}, {7, 5}, {17, 40}, {3, 1}, {1, 1}}) {
             const Matrix w = gaussian(m, n, 1);
@@ -68,7 +69,7 @@ TEST(QuantizeLayer, ReportedErrorsAreThoseOfTheReconstruction) {
     const Matrix w = gaussian(24, 48, 1);
     const Matrix x = correlated_inputs(300, 48, 2);
     const MatrixD h = hessian_of(x).xxt;
-    for (const char* method : methods) {
+    for (const std::string& method : methods()) {
         const QuantizedLayer q = quantize(w, x, small(method));
         const double proxy = exact_proxy(w - q.what, h) / exact_proxy(w, h);
         EXPECT_NEAR(q.errors.rel_proxy, proxy, 1e-4 * proxy) << method;
@@ -78,7 +79,7 @@ TEST(QuantizeLayer, ReportedErrorsAreThoseOfTheReconstruction) {
 }
 
 TEST(QuantizeLayer, ReconstructionIsTheDecodedTensorPlusSideTerms) {
-    for (const char* method : methods) {
+    for (const std::string& method : methods()) {
         const QuantizedLayer q =
             quantize(gaussian(24, 48, 1), correlated_inputs(300, 48, 2), small(method));
         Matrix w = q.tensor.decode().topLeftCorner(24, 48);
@@ -91,7 +92,7 @@ TEST(QuantizeLayer, ReconstructionIsTheDecodedTensorPlusSideTerms) {
 TEST(QuantizeLayer, FeedbackAndRefinerEachLowerTheProxyLoss) {
     const Matrix w = gaussian(64, 128, 1);
     const Matrix x = correlated_inputs(1000, 128, 2);
-    for (const char* method : methods) {
+    for (const std::string& method : methods()) {
         Settings s = small(method);
         s.passes = 1;
         s.refine.rounds = 0;
@@ -292,7 +293,7 @@ TEST(QuantizeLayer, FixedGridsServeSingleWeights) {
 TEST(QuantizeLayer, SameBitsAtAnyNumberOfThreads) {
     const Matrix w = gaussian(150, 136, 1);
     const Matrix x = correlated_inputs(600, 136, 2);
-    for (const char* method : methods) {
+    for (const std::string& method : methods()) {
         const Threads one(1);
         const QuantizedLayer a = quantize(w, x, small(method));
         const Threads two(2);
@@ -323,7 +324,7 @@ TEST(QuantizeLayer, DeadAndNeverSeenInputsAreHandledAndReported) {
     Matrix x = correlated_inputs(300, 32, 2);
     x.col(3).setZero();
     x.col(30).setZero();
-    for (const char* method : methods) {
+    for (const std::string& method : methods()) {
         const QuantizedLayer q = quantize(w, x, small(method));
         EXPECT_EQ(q.hessian.dead_columns, 2) << method;
         EXPECT_TRUE(q.what.allFinite()) << method;
@@ -336,7 +337,7 @@ TEST(QuantizeLayer, DeadAndNeverSeenInputsAreHandledAndReported) {
 
 TEST(QuantizeLayer, ConstantWeightsSurvive) {
     const Matrix x = correlated_inputs(300, 32, 2);
-    for (const char* method : methods) {
+    for (const std::string& method : methods()) {
         EXPECT_TRUE(quantize(Matrix::Zero(16, 32), x, small(method)).what.allFinite()) << method;
         EXPECT_TRUE(quantize(Matrix::Constant(16, 32, 3.0F), x, small(method)).what.allFinite())
             << method;
