@@ -35,7 +35,7 @@ OF_THE_PROGRAM = ("tool_version", "fingerprint", "format_version")
 
 
 class ProgramFailed(Exception):
-    pass
+    """Holds what the program said last."""
 
 
 def run(program, *arguments):
@@ -43,7 +43,7 @@ def run(program, *arguments):
     done = subprocess.run([str(program), *map(str, arguments)], env=environment, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode != 0:
-        raise ProgramFailed(done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"])
+        raise ProgramFailed((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
     return done.stdout
 
 
@@ -55,7 +55,8 @@ def presets_of(program):
 
 
 def make(program, preset, bits, calibration, model, folder):
-    """The store and the packed file of a preset, with the first budget of `bits` that it can meet."""
+    """Makes the store and the packed file of a preset, with the first budget of `bits` that it can meet, and
+    returns that. There is no packed file where the format has no place for what the preset stores."""
     store, packed = folder / f"{preset}.vq.h5", folder / f"{preset}.vqp"
     for budget in bits:
         try:
@@ -65,7 +66,11 @@ def make(program, preset, bits, calibration, model, folder):
         except ProgramFailed as failure:
             if "budget" not in str(failure) or budget == bits[-1]:
                 raise
-    run(program, "export", store, "--to", "packed", "--quiet", "-o", packed)
+    try:
+        run(program, "export", store, "--to", "packed", "--quiet", "-o", packed)
+    except ProgramFailed as failure:
+        if "the packed format has no" not in str(failure):
+            raise
     return budget, store, packed
 
 
@@ -223,6 +228,13 @@ class Packed:
 
 
 def compare_packed(old, new, found):
+    if not old.exists():
+        if new.exists():
+            found.notes.append("packed: the baseline makes no packed file of it")
+        return
+    if not new.exists():
+        found.counted.append("packed: there is no packed file any more")
+        return
     if Path(old).read_bytes() == Path(new).read_bytes():
         return
     try:
@@ -271,8 +283,9 @@ def compare(preset, arguments, model, work):
         return "not compared", found
     compare_stores(before[0], after[0], found)
     compare_packed(before[1], after[1], found)
+    how = f"{bits} bits" + ("" if after[1].exists() else ", no packed form")
     shutil.rmtree(Path(work) / preset)
-    return f"{bits} bits", found
+    return how, found
 
 
 def main():
