@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // vq bench: measurements, one subcommand each.
 #include "apps/common.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // vq bench gaussian: the distortion of every code family on Gaussian weights, and its speed.
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // vq bench kernels: how fast packed weights are decoded, against the machine's memory bandwidth.
 #include <fmt/format.h>
 #include <omp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The calibration options that `vq quantize` and `vq hessian collect` share.
 #pragma once
 

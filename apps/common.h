@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What every subcommand of `vq` shares: the common options, the answer that a command gives back,
 // how models and texts are opened, and Ctrl-C.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // vq eval: perplexity of a model or a store on a text, and how far it is from a reference model.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // vq export: a model or a store as a dense Hugging Face folder, for tools that know no codebooks; a
 // store as a packed file, for the decode library.
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // vq generate: text that a model or a store writes after a prompt.
 #include "model/generate.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // vq hessian: second moments of every linear layer's inputs, collected once, merged exactly, reused
 // by `vq quantize --hessians`.
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "apps/hessian_input.h"
 
 #include <fstream>

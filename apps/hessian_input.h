@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A Hessian file as what quantization asks for, checked against the model.
 #pragma once
 

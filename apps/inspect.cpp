@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // vq inspect: what is in a store, tensor by tensor, without decoding it.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The `vq` program: takes the command line apart, runs one subcommand, prints its answer or one
 // line that says what went wrong. Exit code 0: done, 1: failed, 2: bad usage.
 #include <fmt/format.h>

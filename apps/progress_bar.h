@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Shows a Progress on stderr: one live line on a terminal, a plain line every few seconds elsewhere
 // (so that logs stay readable), nothing with --quiet.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // vq quantize: a checkpoint in, a store out.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a whole store amounts to: sums over its tensors' attributes.
 #pragma once
 

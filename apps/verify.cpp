@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // vq verify: reads every byte of a store and says whether it is sound.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bit-packed integers: value i of width b occupies bits [i*b, (i+1)*b) of the stream, bit 0 being
 // the least significant bit of byte 0. Values may cross byte boundaries; b <= 64.
 #pragma once

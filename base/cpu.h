@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The instruction set that kernels run on: the best one of the machine, or a lower one that the
 // user asked for through VQ_ISA=scalar|avx2|avx512|amx (to compare kernels, or to get around a
 // broken one).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Error: the one exception of vqkit for faults of the user or of the user's files.
 // VQ_ASSERT: for faults of ours. Neither prints; apps/ turns an Error into one line.
 #pragma once

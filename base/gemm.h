@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Dense products and factorizations whose results do not depend on the number of threads: every
 // product is cut into tiles of a fixed size, each tile is one single-threaded library call, and
 // threads only decide who computes which tile. fp32 goes to oneDNN (its kernels are generated for

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The fast Hadamard transform of any length, free of other libraries: what vq/ (rows of matrices)
 // and decode/ (activations) share. n = p * 2^a with p in {1, 12, 20, 28, 36} is one Kronecker
 // product H_p (x) H_{2^a}; other lengths are cut into blocks of such lengths, largest first (17 =

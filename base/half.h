@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Conversions between fp32 and the two 16-bit floats, round to nearest even. Scalar and exact; the
 // bulk converters work on arrays of n values.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Content hashes (XXH3, 128 bits) for fingerprints: not cryptographic, they tell apart inputs that
 // differ by accident or by edit.
 #pragma once

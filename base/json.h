@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // JSON whose keys keep the order in which they were written.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The dense types that every part shares. All matrices are row-major: W(i, j) is output row i,
 // input column j, so that a row is contiguous, as checkpoints store it.
 #pragma once

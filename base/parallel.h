@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Loops over independent items on all threads. Results never depend on the number of threads as long
 // as item i writes only its own output: the split into items is the caller's and fixed, threads only
 // decide who runs which item.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the library tells a program what it is doing: it never prints. The program passes a Progress;
 // the library calls step() and note(); cancelled() is asked between units of work.
 #pragma once

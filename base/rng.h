@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Counter-based random numbers: value i of stream `seed` depends on nothing else, so any thread can
 // draw any part of a sequence. The mixer is SplitMix64 (Steele, Lea, Flood 2014).
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Nearest-codeword search, points/s: Assigner on every instruction set of this machine beside
 // faiss::IndexFlatL2 in the same run, on 1 and 2 threads. Gaussian points and codewords.
 // Names read operation/kernel/k:_/d:_/threads:_. Compare items_per_second within one run only.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products with random packed tensors of every code, 4096 x 4096, cycled through more than 1 GB so
 // that no cache helps; and the memory's read rate to compare with. Counters: weights and packed
 // bytes a second.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Times perplexity evaluation by `vq eval` against PyTorch in fp32, side by side.
 
     eval_vs_torch.py --model MODEL --text FILE [--build build] [--ctx 512] [--max-tokens 16384]

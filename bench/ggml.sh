@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Measures the formats of ggml side by side with ours, in one run: builds the given source tree of ggml, llama.cpp
 # or ik_llama.cpp for this CPU, multiplies matrices of its formats and of ours, 4096 x 4096, cycled through more than
 # 1 GB, with 1 and 2 threads and 512 vectors at a time, and prints one table. With a model, also tokens a second of

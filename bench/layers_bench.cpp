@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Quantizes single layers of a model under Hessians collected before, and prints their relative
 // proxy loss: a way to compare methods in minutes.
 //   layers_bench MODEL HESSIANS.h5 METHOD [part.key=value ...] TENSOR ...

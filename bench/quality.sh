@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Quantizes a model with the default method, then with one part of it switched off at a time, then with other
 # presets, evaluates each against the original, and prints the tables of docs/results.md. 1-15 minutes a row,
 # and longer for aqlm.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Searches computed codes for the trellis: functions of a 16-bit state that take few instructions
 // on 16-bit lanes and look Gaussian along every path. For each family it draws constants at random,
 // measures all of them on little data, the best again on more and fresh data, and prints the

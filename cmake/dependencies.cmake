@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Every outside library of the toolkit, found once (Debian 12 packages; scripts/build.sh installs them).
 # Also read by the installed package config, so it uses only find_* and imported targets.
 find_package(OpenMP REQUIRED COMPONENTS CXX)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What `cmake --install` puts in place of the toolkit, besides the decode library and the program: its
 # libraries, the headers of all rooms under include/vqkit/<folder>/, and the rest of the CMake package,
 # so that an outside project finds it with find_package(vqkit) and links vqkit::vqkit.

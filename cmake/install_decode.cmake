@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What `cmake --install` puts in place of the decode library: static and shared, the C and C++ headers
 # under include/vqkit/decode/, a pkg-config file, and the CMake package, whose component `decode` needs
 # nothing else.

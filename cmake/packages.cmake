@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # `cpack -G DEB` in the build folder: Debian packages of the program and of the decode library (shared,
 # and what is needed to build against it). Depends are what dpkg-shlibdeps finds in the binaries.
 set(CPACK_GENERATOR DEB)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # vqkit_library(NAME DEPS ... SOURCES ...): one static library per part of the tree. Headers are
 # included from the repository root ("io/checkpoints/gguf.h"), and from <prefix>/include/vqkit once installed.
 set(VQKIT_LIBRARIES "" CACHE INTERNAL "")

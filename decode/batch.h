@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products with many vectors: weights are decoded once for all of them. With int8 activations a
 // panel of 64 rows and 128 columns is decoded, rounded to 8 bits with a scale a row (codes with
 // whole steps need no rounding: base/packed/panel.h), and multiplied by an integer kernel; in the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Weights as floats, for dequantising, for the exact mode and for codes without a kernel of their
 // own.
 #pragma once

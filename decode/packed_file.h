@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // PackedFile: a packed file in memory, checked from end to end when it is opened, so that kernels
 // need no checks. Nothing is copied but codebooks, in the forms that kernels read, and the signs of
 // rotations are drawn.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products with a packed tensor: y = W x for one activation vector or many.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What products of one vector and of many share: scratch and the caller's threads.
 #pragma once
 

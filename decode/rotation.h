@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A tensor's transform, undone on activations and outputs instead of on weights:
 //     W' = U W D P^T R^T  stored,   y = W x = U^T W' (R P D^-1 x).
 #pragma once

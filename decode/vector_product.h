@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products with one vector, cut into phases of items that may run on any thread: of several tensors
 // together, so that threads share the rows of all and wait for each other once a phase.
 #pragma once

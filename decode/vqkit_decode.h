@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vqkit::decode, the C interface: products with tensors of a packed file that lies in memory (made
  * by `vq export --to packed`, described in docs/packed-format.md). It reads nothing but that
  * memory, allocates only in vqd_open, starts no threads, prints nothing, throws nothing. All

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // vqkit::decode for C++: the C interface with lifetimes, exceptions and a scratch of its own.
 // Header only; links against the same library.
 #pragma once

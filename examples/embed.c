@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How another engine uses packed weights: this program needs libvqkit_decode and nothing else of
  * vqkit. It maps a packed file (`vq export --to packed`), lists its tensors, and multiplies each that
  * is quantized with a vector, in the fast mode and in the exact one.

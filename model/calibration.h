@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CalibrationWalk: calibration text flows through a model block by block, so that each linear
 // layer's inputs can be seen, and its weights replaced, before the text goes on.
 #pragma once

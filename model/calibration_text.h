@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Calibration windows from text files: contiguous stretches of tokens spread evenly over each file,
 // the same number of tokens from each. Nothing is random: the same files give the same windows.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Perplexity and divergence on text, the protocol of `vq eval`: the tokens are cut into windows of
 // `ctx` without overlap; each window starts afresh and yields the losses of all its tokens but the
 // first. A shorter last window counts if it has at least two tokens.

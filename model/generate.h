@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Text generation from a prompt, with a KV cache: the prompt runs in one batch, then token by
 // token.
 #pragma once

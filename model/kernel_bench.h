@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How fast packed tensors are decoded, against the memory's read bandwidth measured in between.
 #pragma once
 

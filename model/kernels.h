@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The elementwise and reduction kernels of the runtime: softmax, losses, norms, activations. Each
 // exists for every instruction set from one source (kernels_body.h); pick a table once per model
 // with kernels(active_isa()). Tables may differ in the last bits: sums run over 1, 8 or 16 lanes.

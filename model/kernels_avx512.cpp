@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // gcc 12 warns about the undefined operands that its own AVX-512 header passes on purpose.
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernels of kernels.h over a vector type V (width lanes of fp32), included by one source an
 // instruction set. V has: load, store, load_n(p, n, fill), store_n(p, n), set, fmadd, max, min,
 // round (to nearest), pow2 (2^n of an integral n), sum and largest over lanes, and + - * /.

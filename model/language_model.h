@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // LanguageModel: a whole Llama-family model with its weights resident, from any WeightSource.
 #pragma once
 

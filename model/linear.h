@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Linear: y = x W^T + b with W resident in fp32 or in bf16, or packed as it lies in a mapped file.
 // The bf16 product rounds x and W to bf16 and sums in fp32 (oneDNN: AVX512-BF16 or AMX
 // instructions).

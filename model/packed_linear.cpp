@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "model/packed_linear.h"
 
 #include "base/error.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products with tensors of a packed file, for Linear: the weights stay as they lie in the file,
 // only activations are touched (vqkit::decode).
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A packed file (docs/packed-format.md) as a WeightSource: mapped, never read whole. Its tensors
 // can be read as floats like any other model's, or be multiplied with as they lie.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rotary position embedding, half-split (HF) order: dimension i of a head is paired with i + d/2
 // and the pair is rotated by position * frequency_i, frequency_i = theta^(-2i/d), scaled as the
 // configuration asks (linear; llama3: long wavelengths divided by `factor`, short ones kept).

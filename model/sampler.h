@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Choosing the next token from logits: greedy, or drawn from softmax(logits / temperature) cut down
 // to the top_k most likely tokens and then to the smallest set whose probability reaches top_p.
 #pragma once

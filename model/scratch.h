@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Temporary memory that is kept between uses: threads take buffers and give them back. Without it
 // the runtime would spend a tenth of its time on fresh pages.
 #pragma once

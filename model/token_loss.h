@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From hidden states to losses without storing logits: the vocabulary is walked in slices of a few
 // hundred columns for 128 tokens at a time, and each slice is reduced at once.
 //   nll = log sum_j exp(l_j) - l_target

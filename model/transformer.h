@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One block of a Llama-family transformer, in pieces, so that calibration can stop between them:
 //   x = norm(stream);  q, k, v = W_qkv x;  a = attention(rope(q), rope(k), v);  stream += W_o a
 //   x = norm(stream);  h = silu(W_gate x) * (W_up x);                           stream += W_down h

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How loops of the runtime are shared out among threads. None of this changes results: items are
 // the same whoever runs them.
 #pragma once

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that are missing (as root, or through sudo) and builds into build/.
 #   scripts/build.sh            the program, build/vq
 #   scripts/build.sh all        tests and benchmarks too

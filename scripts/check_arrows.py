@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks which folder may include which, and which names may be used where.
 
     scripts/check_arrows.py          checks; exit code 1 and a line for each fault
@@ -9,7 +10,8 @@ missing there, and one that no include uses any more, are faults, and so are
   - an arrow that leads upwards in that list (no folders in a circle), and files that include in a circle;
   - anything but the standard library in what the decode library is built from;
   - names of codes outside the folders of the codes and the two lists of all codes, and names of model
-    families outside their table.
+    families outside their table;
+  - a source, script or CMake file that does not begin with its license.
 """
 import argparse
 import collections
@@ -173,6 +175,20 @@ def check_names(sources):
                     yield f"{path}:{number}: {rule.what}: {line.strip()}"
 
 
+def check_licenses():
+    """SPDX on the first line, or on the second after #!."""
+    skipped = {".git", "models", "data"}
+    for path in sorted(ROOT.rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        if skipped.intersection(parts) or parts[0].startswith("build") or not path.is_file():
+            continue
+        if path.suffix in (*SOURCES, ".py", ".sh", ".cmake", ".in", ".yml") or path.name == "CMakeLists.txt":
+            lines = path.read_text().splitlines()
+            first = lines[1] if lines and lines[0].startswith("#!") and len(lines) > 1 else "".join(lines[:1])
+            if "SPDX-License-Identifier: Apache-2.0" not in first:
+                yield f"{path.relative_to(ROOT)}: does not begin with SPDX-License-Identifier: Apache-2.0"
+
+
 def draw(sources):
     arrows = collections.Counter((folder(path), folder(name)) for path, text in sources.items()
                                  for quoted, name in includes(text) if quoted and folder(name) != folder(path))
@@ -190,7 +206,7 @@ def main():
         return 0
     allowed, wrong = read_list()
     faults = [*check_arrows(sources, allowed, wrong), *check_cycles(sources), *check_standard_library_only(sources),
-              *check_names(sources)]
+              *check_names(sources), *check_licenses()]
     for fault in faults:
         print(fault)
     print(f"{len(sources)} files in {len({folder(p) for p in sources})} folders, "

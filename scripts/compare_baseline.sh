@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Builds an earlier commit beside the tree and compares all presets of both programs on models/tiny.
 #   scripts/compare_baseline.sh [COMMIT] [options of compare_presets.py]     the program now: build/vq
 #   VQKIT_CACHE=FOLDER   where the earlier commit is built (default ~/.cache/vqkit)

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Two builds of the program beside each other: every preset on models/tiny, stores and packed files compared.
 
     scripts/compare_presets.py --baseline OLD/vq --vq build/vq [--presets best,rvq] [--jobs 2] [--keep FOLDER]

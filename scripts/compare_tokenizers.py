@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Compares vqkit's tokenizers with the Python packages `tokenizers` and `sentencepiece`.
 
 Makes about 1 MB of mixed text (prose, code, digits, CJK, emoji, combining marks, odd white space,

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks the runtime against the `transformers` package, in fp32.
 
     compare_transformers.py --model MODEL --text FILE [--build build] [--ctx 512] [--max-tokens 16384]

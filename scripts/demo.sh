@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Shows the main job from end to end: installs what is missing, builds, gets SmolLM2-135M-Instruct,
 # quantizes it, compares it with the original, lets it write. The last five lines say what came out.
 #   scripts/demo.sh [--text FILE] [--bits B] [--out FOLDER] [--tiny] [--vq PROGRAM] [--threads N]

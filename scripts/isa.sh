@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Says for every instruction set that there are kernels for whether its tests run here natively, under an
 # emulator (Debian's qemu-user), or not at all; and runs the emulated ones.
 #   scripts/isa.sh     exit code 1: a test failed

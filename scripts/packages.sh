@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Sourced by the other scripts: Debian packages, installed only when they are missing.
 
 say() { printf '%s\n' "$*" >&2; }

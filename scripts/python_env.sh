@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Makes a Python environment in the cache folder, with fixed versions of the packages that the
 # comparison scripts use, and prints the path of its interpreter. Exit code 77: pip cannot reach them.
 #   scripts/python_env.sh            numpy, h5py, tokenizers, sentencepiece, safetensors

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The tests under sanitizers; run before a change lands (CONTRIBUTING.md).
 #   scripts/sanitize.sh address   the whole suite: address and undefined behaviour (GCC)
 #   scripts/sanitize.sh thread    what uses threads: data races (clang and its OpenMP)

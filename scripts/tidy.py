@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """clang-tidy over the files that changed, or over all, in a bounded time.
 
     scripts/tidy.py [--base COMMIT | --all] [--seconds 900] [--jobs 2]

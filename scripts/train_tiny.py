@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Trains the tiny Llama in models/tiny on text from scripts/grammar.py.
 
 Needs torch, tokenizers and safetensors (scripts/python_env.sh makes such an environment). About five

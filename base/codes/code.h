@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Code: maps an index to a vector of R^d. The one interface that every code family implements,
 // learned or structured; feedback, refiner and store know codes only through it.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CodeSettings: what a run says about its code, the part "code" of the settings together with what
 // encoders and the training of codebooks take. Families of codes (family.h) read nothing else.
 #pragma once

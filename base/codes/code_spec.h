@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Code specs: what a store says of one code, read with checks by the code's family. Nothing in a
 // file is trusted.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CodeFamily: what the compress side asks of a kind of code. One constant a family, in the folder
 // that holds everything else about it; vq/tensor/code_families.cpp is the one list of them all.
 // Nobody else asks what kind a code is: who needs to know more than this says adds a member.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rates: how many bits a weight has. They are counted in half bits, so that codes of 1.5, 2.5 or
 // 3.5 bits a weight are rates like any other.
 #pragma once

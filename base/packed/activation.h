@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Activations rounded to int8, as the integer kernels read them.
 #pragma once
 

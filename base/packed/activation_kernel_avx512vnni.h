@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What happens to activations before and after products, on 16 lanes: signs, butterflies, rounding
 // to int8. Included by kernels_avx512vnni.cpp alone.
 #pragma once

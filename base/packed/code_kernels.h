@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernels of a code (base/packed/packed_code.h).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The packed file as bytes: plain little-endian records, no pointers, every section 64-byte
 // aligned, so that a mapped file is used as it lies (docs/packed-format.md). Readers trust none of
 // it: packed_file.cpp checks every record before anything is used.

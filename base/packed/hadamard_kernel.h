@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The Hadamard transform of base/hadamard.h over a vector type V (width lanes of fp32), included by
 // one source an instruction set: the same sums in the same order, so the same bits. V has: load,
 // store, add, subtract, fmadd, multiply, set, and butterflies(v) over its lanes.

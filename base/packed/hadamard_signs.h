@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The small Hadamard matrices of base/hadamard.h as factors, for kernels.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/packed/kernels.h"
 
 #include "base/cpu.h"

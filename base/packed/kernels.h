@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The inner loops that all codes share, one table an instruction set, picked when a file is opened;
 // those of a code are its own (base/packed/packed_code.h). The scalar table is the reference: all
 // others give the same bits, except the dot products of floats, whose sums run over 32 or 64 lanes.

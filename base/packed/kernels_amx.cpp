@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AVX-512 as in kernels_avx512vnni.cpp, and panels of batches on tiles of int8 (AMX): panels as
 // they lie are what tdpbsud reads, 16 quads of columns times 16 rows of weights, and activations
 // are its other operand. A block of 32 vectors and 32 rows of weights is 4 tiles of sums. What is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AVX-512 with VBMI (vpermi2b, vpermb, vpmultishiftqb) and VNNI (vpdpbusd, vpdpwssd).
 // Everything here has internal linkage or is inlined from headers of plain integers, so that no
 // code made for this instruction set is picked by the linker for another.

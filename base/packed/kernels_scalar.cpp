@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The reference: what every other table must compute, written to be read.
 #include <algorithm>
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The interface of a packed code: how a segment's record is checked, how its codes become values,
 // and the kernels that read them as they lie. One constant a layout, in the folder of its code;
 // decode/codes.cpp lists them all, and nothing else in decode/ knows any of them.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/packed/packed_codebooks.h"
 
 #include "base/error.h"

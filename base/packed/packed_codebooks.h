@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The codebooks of a packed file, as floats, and what codes make of them for their kernels: each
 // once, for all segments that name them.
 #pragma once

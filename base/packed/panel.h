@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Panels: 64 rows of weights as bytes, up to activation_group columns wide, for products with many
 // vectors. A code whose values are whole steps already gives its own bytes: nothing is decoded to
 // floats and rounded, and such products give the same bits as those with one vector.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The batch kernel for AVX2: 16 rows (2 registers) times 4 vectors at a time, 8 sums in registers
 // (with 12 the compiler spills). Bytes times bytes would saturate in 16 bits, so that weights and
 // activations are widened to pairs of 16-bit integers first, weights once a panel, activations once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The batch kernel: 64 rows (4 registers of 16) times 6 vectors at a time, 24 sums in registers, so
 // that a step of 4 columns is 24 vpdpbusd for 4 loads of weights and 6 broadcasts. Included by
 // kernels_avx512vnni.cpp alone.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kernels that read codes from one end to the other ask for what comes next themselves: the
 // processor's own prefetching ends at every page of 4 KB.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Four activations times four unsigned bytes of weights in every 32-bit lane, for AVX2: bytes times
 // bytes would saturate in 16 bits, so that even and odd ones are multiplied as 16-bit integers.
 // Included by the kernels of kernels_avx2.cpp alone.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A tensor of a packed file as kernels see it: checked, with pointers instead of offsets.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Times ggml's products, through its public interface, the way `vq bench kernels` times ours:
 // matrices of one format, cycled through more memory than caches hold, and the same memory read by
 // a plain loop in between. Prints one JSON document.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prints the tables of bench/ggml.sh from a folder with its measurements.
 
 ours.THREADS.BATCH.json, ggml.THREADS.BATCH.json: what `vq bench kernels --json` and ggml_driver print;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Assigner: the exact nearest codeword under L2, for the short vectors of vector codebooks (d <=
 // 64, typically 2..16) and up to 2^31 codewords. It is the inner loop of k-means and of every
 // nearest or beam encoder.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AssignerIndex: Assigner behind the interface of faiss::Index, so that faiss::Clustering (or any
 // other user of a flat L2 index over few dimensions) runs on it.
 #pragma once

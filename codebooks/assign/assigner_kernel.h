@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the kernels of Assigner share: the blocked codebook that they read and the table of entry
 // points, one table an instruction set.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tiles of 4 points x 16 codewords: 8 sums hide the FMA latency; the running minima live in L1.
 #include <immintrin.h>
 

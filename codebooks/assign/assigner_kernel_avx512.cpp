@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tiles of 6 points x 32 codewords: 12 sums, 12 registers of running minima, 2 of codewords and a
 // broadcast fit the 32 registers; 8 loads feed 12 FMAs a dimension.
 #include <immintrin.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The plain kernel: one point against one block of 32 codewords at a time, no intrinsics.
 #include <limits>
 

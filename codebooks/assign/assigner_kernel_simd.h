@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The vector kernel of Assigner, written once for every vector instruction set. Included only by
 // assigner_kernel_<isa>.cpp, inside an unnamed namespace and with nothing from the standard
 // library, so that no code for one instruction set can be linked into another's callers.

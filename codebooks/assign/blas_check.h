@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which BLAS this process runs on. FAISS and LAPACK call whatever `sgemm_` the loader found; with
 // the reference BLAS they are many times slower, and nothing else would say so.
 #pragma once

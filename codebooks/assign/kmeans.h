@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Weighted k-means: faiss::Clustering over our assigner, made reproducible and safe at its edges.
 //
 //   minimise  sum_i w_i |x_i - c_a(i)|^2   over k centroids c and assignments a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // BitmodCode: a group of weights on a small floating-point grid with one value of the group's own
 // in the place of the redundant negative zero (BitMoD 2411.11745). With b bits a weight and choice
 // t of four:

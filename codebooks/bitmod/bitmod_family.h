@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The family "bitmod": a floating-point grid with one special value a group (BitMoD).
 #pragma once
 

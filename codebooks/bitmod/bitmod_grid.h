@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // BitMoD tensors as plain scalar grids: what a kernel for grids can work with. The values of all
 // groups together, 7 + 4 at 3 bits and 15 + 4 at 4, do with one bit a weight more.
 #pragma once

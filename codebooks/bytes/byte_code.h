@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ByteCode: 32 weights as 8-bit integers with a scale of their own, xhat_j = scale q_j. What
 // matrices that matter too much for fewer bits (embeddings, the head) are stored by: 8.5 bits a
 // weight, and a row decodes alone. A code is the scale as fp16 in its lowest 16 bits, then one byte

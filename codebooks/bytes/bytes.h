@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Weights as int8 with an fp16 scale for 32 columns of a row, for matrices that are not quantized:
 //     value = (byte - 128) * scale.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel of bytes with scales for 32 columns for AVX2: as that of AVX-512, 8 rows a register.
 #include <immintrin.h>
 

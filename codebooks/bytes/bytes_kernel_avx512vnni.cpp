@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel of bytes with scales for 32 columns: lanes are output rows, so that neither bytes nor
 // sums cross lanes.
 #include <immintrin.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "codebooks/residual/additive_search.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AdditiveSearch: codes of vectors under a sum of codebooks, xhat = sum_m C_m[i_m], in plain L2.
 // Beam search over the stages, then revisions (iterated conditional modes); see residual_code.h.
 #pragma once

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Writes ${output}, a C++ file that carries every data/*.npy beside this file by the assembler's .incbin.
 file(GLOB files "${folder}/*.npy")
 list(SORT files)

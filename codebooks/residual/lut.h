@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Lookup-table products (AQLM's CPU kernel, 2401.06118; T-MAC, 2407.00088): for each group of d
 // inputs and each stage, the dot products of all codewords with the activations are computed once a
 // token; a weight vector then costs one table entry a stage.

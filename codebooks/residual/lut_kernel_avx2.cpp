@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Lookup tables for AVX2. Tables of 256 entries do not fit its shuffles, which have 16: lookups are
 // scalar loads, tables are built with vectors.
 #include <immintrin.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The lookup-table kernel: 64 rows a step. A table of 256 bytes is four registers; two vpermi2b
 // (two cycles each on the one shuffle port) and a blend look up 64 codes, which three operations
 // add to 16-bit sums. About 11 instructions for 64 codes, so that a core asks for its share of the

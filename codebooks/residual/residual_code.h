@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Residual and additive vector quantization: xhat = C_1[i_1] + C_2[i_2] + ... + C_M[i_M], each C_m
 // a codebook of k_m = 2^b_m codewords. One stage is plain k-means VQ; d = 1 is a scalar grid
 // (Lloyd-Max).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "codebooks/residual/residual_family.h"
 
 #include <fmt/format.h>

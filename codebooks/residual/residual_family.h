@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The family "residual": k-means VQ (one stage), residual and additive VQ, scalar grids (d = 1).
 #pragma once
 

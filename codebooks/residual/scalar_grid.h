@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fixed grids for one weight at a time (d = 1), scaled for values of variance 1: what scalar
 // methods quantize to when nothing is learned. A store keeps them like any shared codebook.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "codebooks/residual/stages.h"
 
 #include "base/packed/packed_code.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Segments of codes with stages: a vector is the sum of one codeword of each, and its code their
 // indices, the first stage's in the lowest bits.
 #pragma once

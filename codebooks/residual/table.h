@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tables of codewords for integer kernels: vectors of 2 to 8 values, each value a byte,
 //     value = (byte - 128) * step,   step = largest / 127,
 // so that a codeword is one load of 8 bytes. 2^16 codewords of 8 values take half a megabyte, which

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel of tables of codewords: two codewords of 8 bytes at a time, as 16-bit integers, with
 // vpmaddwd. Vectors along outputs are interleaved by pairs of columns, so that lanes are rows.
 #include <immintrin.h>

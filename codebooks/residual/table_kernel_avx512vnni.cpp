@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel of tables of codewords: eight codes are unpacked to 64-bit lanes, a gather brings
 // their codewords of 8 bytes. Vectors along inputs are then multiplied with 64 activations by one
 // vpdpbusd, four rows at a time, so that their horizontal sums share instructions. Vectors along

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Trains one universal codebook on Gaussian vectors and writes it as .npy (fp16), with its
 // distortion on vectors that it was not trained on:
 //   train_universal DIM STAGE_BITS SAMPLES ROUNDS OUT.npy

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Universal codebooks: trained once on i.i.d. N(0, 1) vectors and shipped with the library
 // (codebooks/data/*.npy, fp16). After a Hadamard transform and scaling, weights are close to
 // Gaussian, so one codebook serves every tensor of every model; a store holds one copy of it.

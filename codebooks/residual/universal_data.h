@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The bytes of codebooks/data/*.npy, put into the library by the build.
 #pragma once
 

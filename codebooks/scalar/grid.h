@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Scalar grids of 1 to 4 bits for integer kernels: a code becomes an unsigned byte by a shuffle of
 // a register that holds the whole table. The values are rounded to whole steps,
 //     value = (byte - 128) * step,

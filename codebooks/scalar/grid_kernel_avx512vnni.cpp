@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel of scalar grids: lanes are output rows, a dword holds 32 / bits codes of a row. A
 // shift brings four codes of every row to the lowest bits of their bytes, vpermb makes values of
 // them (its index has 6 bits, and the table repeats, so that nothing is masked), vpdpbusd

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The two kinds of checkpoint behind open_checkpoint() (io/checkpoints/weight_source.h), and the list of
 // tensors that a Llama-family model consists of.
 #pragma once

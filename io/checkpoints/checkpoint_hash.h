@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One hash of a whole checkpoint, its tensors read side by side.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tensor types of GGUF files that vqkit reads, and their exact values. A row of a tensor is cut
 // into blocks of a fixed number of weights, each with its own scale; 4- to 6-bit K types have
 // blocks of 256 with small scales per 16 or 32 weights inside.

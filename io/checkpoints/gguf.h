@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // GGUF: magic, version, counts, key-value pairs, tensor infos, padding, data. The reader maps the
 // file, checks every length against what is left of it, and hands out views; nothing is copied that
 // is not asked for.

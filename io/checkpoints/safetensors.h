@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The safetensors format: an 8-byte little-endian header length, a JSON header
 // {name: {dtype, shape, data_offsets}}, then the data. The reader maps the file and trusts nothing
 // in it; the writer streams tensor by tensor and leaves no half-written file.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // WeightSource: where a model's weights come from, whatever the file. The names are those of HF
 // checkpoints ("model.layers.0.self_attn.q_proj.weight") and so is the orientation: W (out, in),
 // the q and k rows in HF's (half-split) rotary order. Implemented by HF folders, by GGUF files and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Hyper-parameters and tensor names of GGUF files in the terms of HF checkpoints.
 #pragma once
 

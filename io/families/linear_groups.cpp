@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "io/families/linear_groups.h"
 
 #include <fmt/format.h>

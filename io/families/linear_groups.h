@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The linear layers of a block by what they read: layers of a group share their input, and with it
 // the Hessian, the input rotation and (in the runtime) one product.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Hyper-parameters of a Llama-family model, from config.json (transformers 4 and 5 spellings) or
 // from GGUF metadata.
 #pragma once

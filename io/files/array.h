@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Array: an n-dimensional array of plain elements, as the store keeps them. It owns its bytes and
 // knows their type and shape, nothing of their meaning.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AtomicFile: an output file that is either whole under its final name or not there at all.
 // Errors of the operating system, told in one line.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A file mapped read-only into memory: model files are larger than memory, so they are never read
 // whole. What has been used can be let go again, which keeps the resident size small.
 #pragma once

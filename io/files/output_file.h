@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // OutputFile: bytes written one after the other into a file that appears under its name only once
 // it is whole (see AtomicFile).
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A small wrapper over the HDF5 1.10 C API: ids close themselves, HDF5's error stack becomes
 // vq::Error, and nothing that a file says about itself is believed before it is checked.
 //

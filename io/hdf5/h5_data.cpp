@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attributes and datasets of h5::Group.
 #include <algorithm>
 #include <cstring>

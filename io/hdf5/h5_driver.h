@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The file driver that HDF5 reads and writes through: plain pread and pwrite, with two differences
 // from HDF5's own. A write that fails is remembered, not reported to HDF5: after a failed write
 // HDF5 can no longer close the file, keeps its descriptor, and complains at exit; with this driver

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the parts of the HDF5 wrapper share: the state of an open file, failures, type ids.
 #pragma once
 

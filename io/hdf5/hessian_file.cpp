@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Layout: root attributes format = "vqkit-hessians", format_version, model_hash; /provenance
 // (JSON); /records/<i> with attributes cols, count; datasets names (JSON), xxt (packed lower
 // triangle, row by row, fp64), x (fp64).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Hessian files (*.h5): the second-moment sums of every group of linear layers, for reuse and
 // merging.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The quantized store (*.vq.h5): one HDF5 file, readable with h5py alone (docs/store-format.md).
 // This unit knows files, not algorithms: a tensor is a set of attributes and named arrays.
 //

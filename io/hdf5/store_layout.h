@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a tensor lies in an HDF5 group: shared by part files, the store, and both directions.
 #pragma once
 

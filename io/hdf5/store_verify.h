@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Verification of a store: reads every byte and says what is wrong, tensor by tensor.
 #pragma once
 

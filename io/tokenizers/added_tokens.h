@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tokens that are matched in the text itself, before pre-tokenization: special ones ("<|im_end|>")
 // and others. Matching is leftmost-longest.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "io/tokenizers/bpe.h"
 
 #include <fmt/format.h>

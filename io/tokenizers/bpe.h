@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The BPE model of tokenizer.json: a pre-token becomes its characters' ids, then the adjacent pair
 // with the lowest merge rank (leftmost on ties) is merged until no pair is left to merge
 // (Sennrich et al. 2016).

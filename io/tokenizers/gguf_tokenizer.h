@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tokenizer inside a GGUF file (`tokenizer.ggml.*`) as the files of a HF folder, so that one
 // reader of tokenizers serves both.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tokenizers of HF checkpoints: byte-level BPE (tokenizer.json) and sentencepiece
 // (tokenizer.model). Ids equal those of the public `tokenizers` and `sentencepiece` packages.
 #pragma once

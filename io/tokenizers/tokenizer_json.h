@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A tokenizer defined by HF's tokenizer.json with a BPE model: added tokens, normalizers,
 // pre-tokenizers, BPE, a template around the ids, decoders. "truncation" and "padding" are ignored:
 // texts are never cut or filled up.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "io/tokenizers/tokenizer_json_fields.h"
 
 #include <fmt/format.h>

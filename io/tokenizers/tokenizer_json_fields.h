@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checked access to the fields of tokenizer.json. Every function throws Error that names the field
 // and what it should be.
 #pragma once

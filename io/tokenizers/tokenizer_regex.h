@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The regular expressions of tokenizer.json (Oniguruma syntax) on PCRE2: compiled once, matched by
 // any number of threads. \s, \w, \d and \p{..} are rewritten so that they mean what they mean to
 // the public `tokenizers` package (White_Space, its newer Unicode version).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A tokenizer defined by a sentencepiece model (tokenizer.model), with BOS, EOS and added tokens as
 // tokenizer_config.json says. The text between two added tokens is encoded as a text of its own: it
 // gets the model's leading space too, unless the configuration has "legacy": false.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The text steps of tokenizer.json, each a function built from its JSON object:
 // normalizers (text -> text), pre-tokenizers (pieces -> smaller pieces), decoders (tokens -> text).
 // Each builder flattens "Sequence" and throws Error, naming the type, for a step that is not

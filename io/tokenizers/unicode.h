@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // UTF-8 and the few Unicode properties that tokenizers ask for. They follow the Unicode versions of
 // the public `tokenizers` package, which differ from those of PCRE2 and utf8proc in Debian 12:
 // newer_ranges() and newer_marks() list the differences.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Differences between the Unicode versions of Debian 12's libraries (14.0) and of the public
 // `tokenizers` package: 16.0 for the categories in its regular expressions, 9.0 in its normalizers.
 #include "io/tokenizers/unicode.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // E8pCode: vectors of 8 weights as points of the E8P codebook (e8p_table.h), in one stage (2 bits a
 // weight) or two: xhat = gain_1 p_1 + gain_2 p_2, where p_2 is one of the 256 short vectors of E8
 // (3 bits) or another E8P point (4 bits). QuIP# 2402.04396. Gains are for a Gaussian of variance 1.

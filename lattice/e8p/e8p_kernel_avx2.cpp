@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The E8P kernel of AVX2: 8 rows a register; the nibbles of 8 codes are gathered from the tables of
 // 1 KB and 512 bytes, and a byte shuffle makes values of them.
 #include <immintrin.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The E8P kernel: 64 rows of a group of 8 columns at a time, lanes are output rows. Each of the
 // four bytes of nibbles of 64 codes takes two vpermi2b in the table of patterns and one in that of
 // signs; unpacking puts the four bytes of a row side by side; vpermb makes bytes of nibbles (its

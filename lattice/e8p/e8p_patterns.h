@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The two tables of E8P codes as integers (QuIP#, 2402.04396), shared by the code (e8p_code.h) and
 // by the kernels (e8p.h). What a code means is told in lattice/e8p/e8p_table.h.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The E8P codebook (QuIP#, 2402.04396): 2^16 points of the lattice E8 + 1/4 around the origin, from
 // a table of 1 KB. E8 + 1/4 is D + 1/4 and D - 1/4 with D the vectors of half-odd integers whose
 // sum is even, so that a code of 16 bits is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The bitshift trellis with computed values (QTIP, 2406.11235): the state of row r of a tile is the
 // 16 bits of the column's stream from bit K r on, and
 //     value = (sum of four bytes of f(state) - 510) * gain.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TrellisCode: a tile of T weights as one tail-biting sequence of a bitshift trellis with 2^16
 // states, K bits a weight (QTIP 2406.11235). The code of a tile is a cyclic stream of T K bits, bit
 // 0 lowest; the state of weight r is the 16-bit window from bit K r:

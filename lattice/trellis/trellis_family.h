@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The family "trellis": a bitshift trellis along output rows, 1 to 4 bits a weight by column.
 #pragma once
 

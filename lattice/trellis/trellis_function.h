@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The computed codes of the bitshift trellis: value = f(state), a few integer instructions and no
 // table (QTIP 2406.11235). A state's 16 bits are multiplied so that its bytes look random; the sum
 // of four bytes is close to Gaussian:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The trellis kernel for AVX2: a chunk of 32 rows and two columns at a time, lanes are output rows.
 // A 32-bit lane takes the bytes that hold the states of 4 rows of a column (4K bits apart, K bits a
 // row: at most 32 bits together); a shift a column and a blend bring the 16-bit states of one row

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The trellis kernel: lanes are output rows, so that nothing is summed across lanes. A chunk of 32
 // rows and two columns takes one vpermb (to each qword the bytes of 4 rows and 2 columns), two
 // vpmultishiftqb (the 16-bit states of 2 rows and 2 columns a qword), the 16-bit multiplies of the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Viterbi: the best tail-biting path of a bitshift trellis for a sequence of weights. The search is
 // exact for a given overlap (the state bits that the end shares with the start); the overlap itself
 // comes from a first search over the `tail` steps on both sides of the seam, which are what it

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The Viterbi search over a bitshift trellis of 2^16 states with 16-bit path metrics: what its
 // kernels, one an instruction set, share. All kernels do the same integer arithmetic and agree bit
 // for bit.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // LayerWalk: how quantize_model() sees a model that text flows through, one transformer block after
 // the other. The runtime in model/ implements it; vq/ needs no more of it than this.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Quantizes a whole model: block after block, group after group, each layer's Hessian from text
 // that went through what is already quantized; every finished tensor goes to the store at once.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Input that cannot work: one clear line, exit code 1, and nothing left behind.
 #include <limits>
 

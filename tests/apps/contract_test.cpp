@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What scripts rely on: exit codes, JSON, streams, reproducibility.
 #include <gmock/gmock.h>
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # demo_test.sh DEMO VQ FOLDER: the demo on the tiny model ends with its five lines and leaves the store.
 set -euo pipefail
 demo=$1 vq=$2 folder=$3

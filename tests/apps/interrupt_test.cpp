@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ctrl-C, and going on afterwards.
 #include <chrono>
 #include <csignal>

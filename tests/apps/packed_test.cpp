@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The way of a model from a store to a packed file, and what runs on it.
 #include <gmock/gmock.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is shown while a run goes on.
 #include <gmock/gmock.h>
 #include <pty.h>

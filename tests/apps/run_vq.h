@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs the real `vq` program and looks at what it prints, returns and leaves behind.
 #pragma once
 

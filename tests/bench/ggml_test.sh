@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # ggml_test.sh SOURCE VQ FOLDER: bench/ggml.sh says in one line what is missing, with the exit codes of vq, and
 # bench/ggml/table.py makes its tables of what vq, the driver and llama-bench print.
 set -euo pipefail

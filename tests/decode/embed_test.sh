@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # embed_test.sh VQ EMBED MODEL WORK: quantizes MODEL, packs it, and lets the example program multiply.
 set -euo pipefail
 vq=$1 embed=$2 model=$3 work=$4

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/decode/emulated_tiles.h"
 
 #include <sys/ucontext.h>

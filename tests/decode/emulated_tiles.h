@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs the code of kernels_amx.cpp on processors without AMX: the instructions that these refuse
 // are carried out by a handler of SIGILL, after their description in Intel's manual.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Files that are cut off, or whose every field may be a lie.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products with activations rounded to 8 bits: the same bits everywhere, and no larger errors than
 // rounding makes.
 #include <gtest/gtest.h>

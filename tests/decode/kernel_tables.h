@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel tables that run on this processor, the scalar reference first.
 #pragma once
 

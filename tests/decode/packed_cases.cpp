@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/decode/packed_cases.h"
 
 #include "base/cpu.h"

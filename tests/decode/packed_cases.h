@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Codes of every kind on awkward shapes, and the products that tests compare.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Packed files of random tensors, in memory, with the weights that they stand for, computed from
 // the definitions and not by the code under test.
 #pragma once

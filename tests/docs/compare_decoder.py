@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """compare_decoder.py STORE_FORMAT_MD NAME...: runs the Python blocks of the page and compares what they
 decode from NAME.vq.h5 with NAME/model.safetensors (fp32)."""
 import json

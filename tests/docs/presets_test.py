@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """presets_test.py VQ METHODS_MD: the tables of docs/methods.md name exactly the presets of the program, each with
 the papers that `vq quantize --help` gives."""
 import re

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # store_format_test.sh SOURCE VQ WORK: quantizes the tiny model with every preset, exports it dense, and
 # compares with what the code printed in docs/store-format.md decodes (Debian's python3-h5py).
 set -euo pipefail

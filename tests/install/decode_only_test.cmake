@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The decode library where nothing else is to be had: configures VQKIT_DECODE_ONLY with every other package
 # hidden and the headers of every other library replaced by errors, builds it, runs its tests, installs it,
 # and lets an outside program find it as a CMake component and through pkg-config.

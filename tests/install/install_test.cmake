@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Installs the build into a fresh prefix, builds consumer/ against it, runs what came out.
 include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Makes the Debian packages, unpacks them into an empty root, and uses what lies there: the program says its
 # version, and the example builds through pkg-config and runs.
 include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # run(COMMAND ARGUMENT...): fails with all that the command printed unless it exits with 0; `out` is what it
 # printed.
 function(run)

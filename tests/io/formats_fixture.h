@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Builders of small model files, whole and damaged, for the tests of the readers in io/.
 #pragma once
 

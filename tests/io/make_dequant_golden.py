@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes dequant_golden.txt: random blocks of every GGUF type that vqkit reads and their values
 according to the public Python package `gguf` (pip install gguf numpy). One line a type:
 name, bytes of the blocks, fp32 bits of the values, all in hexadecimal, little-endian."""

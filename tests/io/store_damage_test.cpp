@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Damaged and hostile stores: an Error or a reported problem, never a crash and never a huge
 // allocation.
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the tests of stores share: a folder of their own, sample tensors, whole-file helpers.
 #pragma once
 

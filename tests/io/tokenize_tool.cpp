@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs the tokenizer of a folder over texts, for scripts/compare_tokenizers.py.
 //   tokenize_tool DIR TEXTS.json OUT.json
 // TEXTS.json: an array of strings. OUT.json: {"vocab_size", "seconds" (spent in encode),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The tokenizers: unit tests and golden ids, which always run, and a comparison with the Python
 # packages on a megabyte of text, which is skipped where pip cannot get them.
 vqkit_test(unicode_test SOURCES unicode_test.cpp DEPS vqkit_tokenizer)

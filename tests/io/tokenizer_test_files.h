@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tokenizers for the tests: the ones in data/, and a tiny one to make variants of.
 #pragma once
 

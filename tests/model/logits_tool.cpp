@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writes a model's logits for given token ids, for comparison with other implementations:
 //   logits_tool MODEL TOKENS OUT [fp32|bf16]
 // TOKENS holds int32 ids, OUT gets fp32 logits (tokens, vocab_size), both little-endian.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A small random model in memory, and a plain double-precision reference to check the runtime with.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Random layers for tests: weights, and inputs that are correlated as activations are.
 #pragma once
 

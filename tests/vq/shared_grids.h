@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The fixed grids that a preset with rates by column works with.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Stored tensors in tests: no shared codebooks, and damage that must be told by name.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A store as a packed file (docs/packed-format.md): tensors in the layouts of the decode kernels,
 // shared codebooks once, configuration and tokenizer along.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Codes from the order of the store into the order of the kernels (headers of the codes).
 #pragma once
 

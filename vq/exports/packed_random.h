@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Packed tensors of random codes, to measure kernels with: the speed of a kernel does not depend on
 // what the codes are.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writes packed files (base/packed/format.h, docs/packed-format.md): the form of a model that
 // kernels read. This unit knows the file; how codes lie in a segment is packed_layout.h, and what a
 // store's tensors become is vq/exports/export_packed.h.

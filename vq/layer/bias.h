@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The mean error of a layer's outputs goes into its bias, where it has one:
 //     b' = b + (W - What) mean(x),
 // so that over the calibration text the quantized layer's outputs are W x + b on average

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How many bits each column of a layer gets when its code works at a few rates, 1..4 bits a weight
 // for a trellis and 1..8 for scalar grids, and the layer's budget lies between them. Under feedback,
 // column k costs D_k delta(R_k) in proxy loss, D from H = L D L^T and delta(R) the code's distortion

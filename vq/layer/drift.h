@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Drift: how far the quantized layers before a linear layer have moved what it reads, and the
 // weights that make good for it. The original model feeds the layer x and adds W x to a residual
 // stream r; the quantized one feeds it x~ and has r~. The layer that brings the stream back, in the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Feedback: quantize block after block of input columns and let each block make good what the ones
 // before it did wrong. With H = L D L^T (L unit block lower triangular) and E = W - What,
 //     tr(E H E^T) = sum_k |(E L)_k|^2 in the metric D_k,   (E L)_k = E_k + sum_{j>k} E_j L_jk,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The Gaussian yardstick: distortion of every code family on i.i.d. N(0, 1) weights that no
 // codebook was trained on, and how fast its encoder is. Shannon's bound at R bits is 2^-2R.
 #pragma once

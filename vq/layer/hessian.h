@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Second moments of a linear layer's inputs: H = sum x x^T, with sum x and the token count. They
 // are sums, so that merging two collections is exact addition. What quantization uses is H / count.
 #pragma once

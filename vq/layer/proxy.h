@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The proxy loss of second-order quantization, tr(E H E^T) with E = W - What and H = E[x x^T]: the
 // expected squared change of a layer's output (OBQ/GPTQ 2210.17323, AQLM 2401.06118).
 #pragma once

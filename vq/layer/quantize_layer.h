@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Quantizes one linear layer: transform (W, H) together, choose or train its codes, feed errors
 // forward, refine, and undo the transform. Every method is this one path with other settings.
 #pragma once

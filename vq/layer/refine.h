@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Refiner: makes a quantized tensor better without a new feedback pass. A round
 //   1. solves the scales in closed form under the full-H loss, codes fixed;
 //   2. solves the codebooks under the same loss (a linear least-squares problem, since What is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Scale search: the size of each scale, before anything is encoded, with the least error of nearest
 // rounding. For grids of few values this is the search for the best clipping (AWQ 2306.00978).
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Presets: named rows of the table of parts (docs/methods.md), and how a bit budget sizes their
 // code.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Settings: every choice of a quantization run, grouped by the nine parts. A preset fills them,
 // --bits sizes the code, --set part.key=value changes any one of them; describe_settings() is the
 // help.

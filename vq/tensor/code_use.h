@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Code use: how evenly a learned code's words are used, from the codes in a store. Where a stage's
 // entropy lies well under its bits, an entropy coder or a smaller codebook would do the same.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CodedTensor: a weight matrix as codes, codebooks and scales. It knows how vectors lie in the
 // matrix (along input columns or along output rows), which code serves which columns, and what a
 // stored weight costs; what to encode is decided elsewhere (feedback, refiner).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Random orthonormal rotations of the rows of matrices, on all threads; the transform itself is
 // base/hadamard.h.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Low-rank term: the rank-r matrix that takes most off a residual's proxy loss,
 //     L = argmin tr((R - L) H (R - L)^T),  L = SVD_r(R C) C^-1 with H = C C^T,
 // as two factors of signed 8-bit integers with a scale for each of the r components

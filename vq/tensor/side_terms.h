@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Side terms: what a tensor keeps beside its codes, in the space of the original weights:
 //     What = decoded codes + low-rank term + sparse term.
 // Codes and side terms are fitted in turn under H: the codes see W less the side terms, the side

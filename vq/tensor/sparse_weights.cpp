@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "vq/tensor/sparse_weights.h"
 
 #include <Eigen/Cholesky>

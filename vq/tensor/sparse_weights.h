@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sparse term: the few weights that cost a code most, kept in 16 bits beside it, row by row
 // (SqueezeLLM 2306.07629).
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A quantized store as a WeightSource: tensors are decoded when they are read, so that evaluation,
 // generation and export run on a store as on any checkpoint.
 #pragma once

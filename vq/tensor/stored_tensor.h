@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A quantized tensor as the store keeps it, and back: packed codes, codebooks, scales, transform.
 // Also the exact count of bits, before (plan) and after (the bytes of the arrays).
 #pragma once

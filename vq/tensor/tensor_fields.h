@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TensorFields: what a store says of one tensor, read with checks. Nothing in a file is trusted:
 // every fault is one Error that names the tensor.
 #pragma once

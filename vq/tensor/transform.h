@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Transform: an invertible map applied to the weights and the Hessian of a layer together, so that
 // the proxy loss tr(E H E^T) of any error is the same before and after. With inputs x' = A^-T x and
 // outputs y' = U y (U orthonormal):

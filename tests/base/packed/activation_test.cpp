@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What happens to activations around a product is the same on every instruction set, bit for bit.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel of batches gives the same bits on every instruction set, for all widths of a panel and
 // numbers of vectors, also where what it reads and writes is not aligned.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Assigner against a plain fp64 reference, on every instruction set of this machine.
 #include "codebooks/assign/assigner.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "codebooks/bytes/byte_code.h"
 
 #include <gtest/gtest.h>

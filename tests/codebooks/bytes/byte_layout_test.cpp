@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matrices that are not quantized, as int8 with a scale for 32 values.
 #include <gtest/gtest.h>
 

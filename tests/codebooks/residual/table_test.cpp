@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Codebooks as tables of bytes.
 #include "codebooks/residual/table.h"
 

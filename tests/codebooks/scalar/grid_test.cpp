@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Scalar grids as tables of bytes.
 #include "codebooks/scalar/grid.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The decode library by itself: no test framework, nothing but its own headers and the standard
 // library, so that it runs wherever the library is built, under an emulator too.
 //     every_code_test every_code.vqp            on every instruction set that the machine has

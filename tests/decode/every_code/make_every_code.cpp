@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Makes every_code.vqp, for tests of the decode library where nothing else of vqkit is built: small
 // tensors of every code, each followed by the weights that it stands for, which come from the
 // definitions and not from the library, as "NAME/weights" in fp32.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Uses installed headers and libraries only: opens a model, encodes a text and decodes it again.
 #include <cstdio>
 #include <string>

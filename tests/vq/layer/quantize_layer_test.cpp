@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "vq/layer/quantize_layer.h"
 
 #include <gtest/gtest.h>
