@@ -14,12 +14,11 @@
 #include "codebooks/assign/blas_check.h"
 #include "model/calibration.h"
 #include "model/session/quantize_model.h"
+#include "vq/run/presets.h"
 #include "vq/tensor/stored_tensor.h"
 
 namespace vq::apps {
 namespace {
-
-constexpr double default_bits = 2.3;
 
 struct Options {
     std::string model;
@@ -58,7 +57,7 @@ Settings settings_for(const Options& options, const LayerShapes& shapes) {
     for (const std::string& assignment : options.set) set_setting(settings, assignment);
     if (!settings.code.stage_bits.empty() && options.bits)
         throw Error("the size is given twice", "--bits and --set code.stage_bits", "give only one");
-    fit_budget(settings, shapes, options.bits.value_or(default_bits));
+    fit_budget(settings, shapes, options.bits.value_or(find_preset(options.method).bits));
     check_settings(settings);
     return settings;
 }
@@ -278,7 +277,8 @@ std::string help_footer() {
         "Example:\n  vq quantize models/SmolLM2 --calib calib.txt --bits 2.3 -o smollm2.vq.h5\n\n"
         "Methods:\n";
     for (const PresetInfo& preset : presets())
-        text += fmt::format("  {:<8} {} ({})\n", preset.name, preset.summary, preset.paper);
+        text += fmt::format("  {:<10} {} ({}); {} bits a weight unless --bits says otherwise\n",
+                            preset.name, preset.summary, preset.paper, preset.bits);
     text += "\nSettings for --set, with their values in best:\n";
     for (const SettingInfo& setting : describe_settings(preset_settings("best")))
         text += fmt::format("  {:<24} {:<10} {}\n", setting.name, setting.value, setting.help);
@@ -317,10 +317,9 @@ void add_quantize(CLI::App& app, Session& session) {
         ->capture_default_str()
         ->type_name("PRESET");
     command
-        ->add_option(
-            "--bits", options->bits,
-            fmt::format("budget in bits a weight, codebooks and scales counted (default: {})",
-                        default_bits))
+        ->add_option("--bits", options->bits,
+                     "budget in bits a weight, codebooks and scales counted; each method has a "
+                     "default, see below")
         ->check(CLI::Range(0.25, 16.0))
         ->type_name("B");
     add_calibration(*command, options->calibration, false);

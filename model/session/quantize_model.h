@@ -12,7 +12,7 @@
 #include "io/families/linear_groups.h"
 #include "io/hdf5/store.h"
 #include "model/session/layer_walk.h"
-#include "vq/run/presets.h"
+#include "vq/run/budget.h"
 #include "vq/run/settings.h"
 
 namespace vq {

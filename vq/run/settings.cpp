@@ -2,6 +2,7 @@
 #include "vq/run/settings.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -99,12 +100,7 @@ Entry stage_bits_entry() {
         "code.stage_bits",
         "bits of each residual stage, for example 9+9; one stage is k-means VQ (set by --bits); "
         "bits of a weight where a vector is a group with a value of its own",
-        [](const Settings& s) {
-            std::string text;
-            for (const int b : s.code.stage_bits)
-                text += (text.empty() ? "" : "+") + std::to_string(b);
-            return text;
-        },
+        [](const Settings& s) { return fmt::format("{}", fmt::join(s.code.stage_bits, "+")); },
         [](Settings& s, const std::string& text) {
             const std::string allowed = "whole numbers from 1 to 16 joined by +, at most 64 in sum";
             std::vector<int> bits;

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "codebooks/residual/scalar_grid.h"
 #include "tests/vq/layer_fixture.h"
+#include "vq/run/presets.h"
 #include "vq/tensor/stored_model.h"
 #include "vq/tensor/stored_tensor.h"
 

@@ -10,6 +10,7 @@
 #include "tests/vq/layer_fixture.h"
 #include "tests/vq/stored_fixture.h"
 #include "vq/layer/quantize_layer.h"
+#include "vq/run/budget.h"
 #include "vq/run/presets.h"
 
 namespace vq {
