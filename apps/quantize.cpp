@@ -275,10 +275,10 @@ Answer run(const Options& options, const Common& common) {
 std::string help_footer() {
     std::string text =
         "Example:\n  vq quantize models/SmolLM2 --calib calib.txt --bits 2.3 -o smollm2.vq.h5\n\n"
-        "Methods:\n";
+        "Methods, with the bits a weight that each has unless --bits says otherwise:\n";
     for (const PresetInfo& preset : presets())
-        text += fmt::format("  {:<10} {} ({}); {} bits a weight unless --bits says otherwise\n",
-                            preset.name, preset.summary, preset.paper, preset.bits);
+        text += fmt::format("  {:<10} {:.1f}: {} ({})\n", preset.name, preset.bits, preset.summary,
+                            preset.paper);
     text += "\nSettings for --set, with their values in best:\n";
     for (const SettingInfo& setting : describe_settings(preset_settings("best")))
         text += fmt::format("  {:<24} {:<10} {}\n", setting.name, setting.value, setting.help);
