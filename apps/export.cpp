@@ -10,6 +10,7 @@
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
+#include "io/checkpoints/checkpoint.h"
 #include "io/checkpoints/safetensors.h"
 #include "io/hdf5/store.h"
 #include "vq/exports/export_packed.h"
@@ -87,11 +88,6 @@ void write_file(const std::string& path, const std::string& content) {
     if (!file) throw system_error("write", path, errno);
 }
 
-/// Norms and biases are vectors in a checkpoint; all else is a matrix, even with one row.
-bool is_vector(const std::string& name) {
-    return name.ends_with("norm.weight") || name.ends_with(".bias");
-}
-
 std::string config_for(const WeightSource& source, const Dtype& dtype) {
     Json config = Json::parse(source.config().hf_json);
     config.erase("quantization_config");
@@ -137,10 +133,9 @@ Answer run(const Options& options, const Common& common) {
 
     std::vector<SafetensorEntry> entries;
     double weights = 0;
-    for (const std::string& name : source->names()) {
-        const TensorShape shape = source->shape(name);
+    for (const auto& [name, shape, vector] : expected_tensors(source->config())) {
         std::vector<std::int64_t> dims = {shape.rows, shape.cols};
-        if (is_vector(name)) dims = {shape.rows * shape.cols};
+        if (vector) dims = {shape.rows * shape.cols};
         entries.push_back({name, dtype.type, dims});
         weights += static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
     }

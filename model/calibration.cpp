@@ -62,12 +62,13 @@ struct CalibrationWalk::Impl {
     Index windows() const { return static_cast<Index>(begin.size()) - 1; }
     Index tokens() const { return begin.back(); }
 
-    Linear weights(BlockGroup group) const {
+    /// The block that the text is in.
+    const LayerConfig& block() const { return config().layers[static_cast<std::size_t>(layer)]; }
+
+    Linear weights(GroupKind group) const {
         return load_group(source, layer, group, options.precision, &replacements);
     }
-    Vector norm(const std::string& name) const {
-        return load_vector(source, layer_tensor(layer, name + ".weight"));
-    }
+    Vector norm(TensorRole role) const { return load_norm(source, block().tensor(role)); }
 
     // f(row, rows) for windows [first, last); windows in parallel, or threads inside each window.
     template <class F>
@@ -102,17 +103,17 @@ struct CalibrationWalk::Impl {
 };
 
 void CalibrationWalk::Impl::attend() {
-    const Linear qkv = weights(BlockGroup::qkv);
-    const Vector weight = norm("input_layernorm");
-    kept.resize(tokens(), group_width(config(), BlockGroup::attention_out));
+    const Linear qkv = weights(GroupKind::qkv);
+    const Vector weight = norm(TensorRole::attention_norm);
+    kept.resize(tokens(), block().tensor(TensorRole::attention_out).cols);
     for_windows(0, windows(), [&](Index row, Index rows) {
-        attention(context, weight, qkv, stream.row(row).data(), rows, 0, nullptr,
+        attention(context, block(), weight, qkv, stream.row(row).data(), rows, 0, nullptr,
                   kept.row(row).data(), scratch);
     });
 }
 
 void CalibrationWalk::Impl::add_attention() {
-    const Linear out = weights(BlockGroup::attention_out);
+    const Linear out = weights(GroupKind::attention_out);
     for_windows(0, windows(), [&](Index row, Index rows) {
         add_product(out, kept.row(row).data(), rows, stream.row(row).data(), scratch);
     });
@@ -123,45 +124,44 @@ void CalibrationWalk::Impl::add_attention() {
 class CalibrationWalk::Impl::Reader {
 public:
     /// Brings the walk to where the group's inputs are.
-    Reader(Impl& walk, BlockGroup group) : walk_(walk), group_(group) {
-        switch (group) {
-            case BlockGroup::qkv:
+    Reader(Impl& walk, const LinearGroup& group)
+        : walk_(walk), group_(group.kind), width_(group.cols) {
+        switch (group_) {
+            case GroupKind::qkv:
                 VQ_ASSERT(walk.stage == Stage::entered);
-                weight_ = walk.norm("input_layernorm");
+                weight_ = walk.norm(TensorRole::attention_norm);
                 break;
-            case BlockGroup::attention_out:
+            case GroupKind::attention_out:
                 VQ_ASSERT(walk.stage <= Stage::attended);
                 walk.advance(Stage::attended);
                 break;
-            case BlockGroup::gate_up:
+            case GroupKind::gate_up:
                 VQ_ASSERT(walk.stage <= Stage::between);
                 walk.advance(Stage::between);
-                weight_ = walk.norm("post_attention_layernorm");
+                weight_ = walk.norm(TensorRole::mlp_norm);
                 break;
-            case BlockGroup::down:
+            case GroupKind::down:
                 walk.advance(Stage::between);
                 mlp_ =
                     load_mlp(walk.source, walk.layer, walk.options.precision, &walk.replacements);
-                weight_ = walk.norm("post_attention_layernorm");
-                const Index width = walk.config().intermediate_size;
-                walk.inside_kept = walk.tokens() * width * static_cast<Index>(sizeof(float)) <=
+                weight_ = walk.norm(TensorRole::mlp_norm);
+                walk.inside_kept = walk.tokens() * width_ * static_cast<Index>(sizeof(float)) <=
                                    walk.options.keep_bytes;
-                if (walk.inside_kept) walk.kept.resize(walk.tokens(), width);
+                if (walk.inside_kept) walk.kept.resize(walk.tokens(), width_);
                 break;
         }
     }
 
     /// Size (s.rows, width); valid until the next call.
     const float* read(const Slab& s) {
-        if (group_ == BlockGroup::attention_out) return walk_.kept.row(s.row).data();
-        const bool inside = group_ == BlockGroup::down;
-        const Index width = group_width(walk_.config(), group_);
+        if (group_ == GroupKind::attention_out) return walk_.kept.row(s.row).data();
+        const bool inside = group_ == GroupKind::down;
         const bool keep = inside && walk_.inside_kept;
-        if (!keep) slab_.resize(s.rows, width);
+        if (!keep) slab_.resize(s.rows, width_);
         float* const out = keep ? walk_.kept.row(s.row).data() : slab_.data();
         walk_.for_windows(s.first, s.last, [&](Index row, Index rows) {
             const float* stream = walk_.stream.row(row).data();
-            float* const to = out + (row - s.row) * width;
+            float* const to = out + (row - s.row) * width_;
             if (inside)
                 mlp_hidden(walk_.context, weight_, mlp_, stream, rows, to, walk_.scratch);
             else
@@ -172,20 +172,21 @@ public:
 
     /// The residual stream that the group's output is added to, or null.
     const float* stream(const Slab& s) const {
-        const bool adds = group_ == BlockGroup::attention_out || group_ == BlockGroup::down;
+        const bool adds = group_ == GroupKind::attention_out || group_ == GroupKind::down;
         return adds ? walk_.stream.row(s.row).data() : nullptr;
     }
 
 private:
     Impl& walk_;
-    BlockGroup group_;
+    GroupKind group_;
+    Index width_;
     Vector weight_;
     MlpWeights mlp_;
     Matrix slab_;
 };
 
 void CalibrationWalk::Impl::add_mlp() {
-    const Linear down = weights(BlockGroup::down);
+    const Linear down = weights(GroupKind::down);
     if (inside_kept) {
         for_windows(0, windows(), [&](Index row, Index rows) {
             add_product(down, kept.row(row).data(), rows, stream.row(row).data(), scratch);
@@ -193,12 +194,12 @@ void CalibrationWalk::Impl::add_mlp() {
         return;
     }
     const MlpWeights mlp = load_mlp(source, layer, options.precision, &replacements);
-    const Vector weight = norm("post_attention_layernorm");
+    const Vector weight = norm(TensorRole::mlp_norm);
     for_windows(0, windows(), [&](Index row, Index rows) {
         for (Index at = 0; at < rows; at += Linear::tile_tokens) {
             const Index count = std::min(Linear::tile_tokens, rows - at);
             float* const x = stream.row(row + at).data();
-            const auto inside = scratch.floats(count * config().intermediate_size);
+            const auto inside = scratch.floats(count * block().intermediate_size);
             mlp_hidden(context, weight, mlp, x, count, inside.floats(), scratch);
             add_product(down, inside.floats(), count, x, scratch);
         }
@@ -220,7 +221,7 @@ void CalibrationWalk::Impl::start(const std::vector<std::vector<TokenId>>& text)
     begin.push_back(0);
     for (const auto& window : text)
         if (!window.empty()) begin.push_back(begin.back() + static_cast<Index>(window.size()));
-    const Matrix embedding = source.read("model.embed_tokens.weight");
+    const Matrix embedding = source.read(config().embedding.name + ".weight");
     stream.resize(tokens(), config().hidden_size);
     Index row = 0;
     for (const auto& window : text)
@@ -260,7 +261,7 @@ CalibrationWalk::CalibrationWalk(const WeightSource& source,
 CalibrationWalk::~CalibrationWalk() = default;
 
 Index CalibrationWalk::layers() const {
-    return impl_->config().n_layers;
+    return impl_->config().n_layers();
 }
 Index CalibrationWalk::tokens() const {
     return impl_->tokens();
@@ -271,9 +272,10 @@ const Matrix& CalibrationWalk::stream() const {
 
 void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSum* drift) {
     VQ_ASSERT(layer == impl_->layer && layer < layers());
-    VQ_ASSERT(group >= 0 && group < block_groups);
-    const auto which = static_cast<BlockGroup>(group);
-    const Index width = group_width(impl_->config(), which);
+    const std::vector<LinearGroup> groups = linear_groups(impl_->config(), layer);
+    VQ_ASSERT(group >= 0 && group < static_cast<Index>(groups.size()));
+    const LinearGroup& which = groups[static_cast<std::size_t>(group)];
+    const Index width = which.cols;
     VQ_ASSERT(sum.cols() == width);
     Impl::Reader inputs(*impl_, which);
     std::unique_ptr<Impl::Reader> originals;
@@ -286,7 +288,7 @@ void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSu
             drift->add(originals->read(s), x, width, originals->stream(s), inputs.stream(s),
                        impl_->config().hidden_size, s.rows);
     });
-    if (which == BlockGroup::down) {
+    if (which.kind == GroupKind::down) {
         impl_->stage = Stage::inside;
         if (originals) original_->stage = Stage::inside;
     }

@@ -37,11 +37,9 @@ void check_tokens(std::span<const TokenId> tokens, Index vocab_size) {
 }
 
 KvCache::KvCache(const ModelConfig& config, Index capacity) : capacity_(capacity) {
-    const Index width = config.n_kv_heads * config.head_dim;
-    layers_.resize(static_cast<std::size_t>(config.n_layers));
-    for (LayerCache& layer : layers_) {
-        layer.keys.resize(capacity, width);
-        layer.values.resize(capacity, width);
+    for (const LayerConfig& layer : config.layers) {
+        const Index width = layer.n_kv_heads * layer.head_dim;
+        layers_.push_back({Matrix(capacity, width), Matrix(capacity, width)});
     }
 }
 
@@ -49,12 +47,12 @@ LanguageModel::LanguageModel(const WeightSource& source, Precision precision, In
                              const Progress& progress, bool packed_head)
     : context_(source.config(), checked_positions(source.config(), positions)),
       scratch_(std::make_unique<ScratchPool>()),
-      norm_(load_vector(source, "model.norm.weight")) {
-    const auto layers = static_cast<std::size_t>(config().n_layers);
+      norm_(load_norm(source, config().final_norm)) {
+    const auto layers = config().layers.size();
     std::vector<std::optional<Block>> loaded(layers);
     std::mutex mutex;
     std::size_t done = 0;
-    parallel_for(config().n_layers, [&](Index layer) {
+    parallel_for(config().n_layers(), [&](Index layer) {
         {
             const std::lock_guard lock(mutex);
             progress.check();
@@ -68,12 +66,11 @@ LanguageModel::LanguageModel(const WeightSource& source, Precision precision, In
     for (auto& block : loaded) blocks_.push_back(std::move(*block));
 
     if (precision != Precision::bf16) packed_ = source.packed();
-    const std::string head_name =
-        config().tie_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+    const std::string head_name = config().output().name + ".weight";
     if (packed_ != nullptr && packed_head) {
         head_ = Linear(PackedLinear(packed_, {head_name}, precision == Precision::fp32), Vector());
     } else {
-        embedding_ = source.read("model.embed_tokens.weight");
+        embedding_ = source.read(config().embedding.name + ".weight");
         const Matrix own_head = config().tie_embeddings ? Matrix() : source.read(head_name);
         const Matrix* head = config().tie_embeddings ? &embedding_ : &own_head;
         head_ = Linear(std::span(&head, 1), Vector(),
@@ -98,7 +95,7 @@ void LanguageModel::forward(std::span<const TokenId> tokens, KvCache* cache, flo
                     "use a shorter context");
     if (packed_ != nullptr) {
         vqd::Decoder decoder(packed_->file());
-        const std::size_t table = packed_->find("model.embed_tokens.weight");
+        const std::size_t table = packed_->find(config().embedding.name + ".weight");
         for (Index t = 0; t < count; ++t)
             decoder.dequantize_rows(table, tokens[static_cast<std::size_t>(t)], 1,
                                     hidden + t * width);

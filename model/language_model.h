@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// LanguageModel: a whole Llama-family model with its weights resident, from any WeightSource.
+// LanguageModel: a whole model with its weights resident, from any WeightSource.
 #pragma once
 
 #include <memory>

@@ -8,25 +8,24 @@
 
 namespace vq {
 
-std::vector<float> rope_frequencies(const ModelConfig& config) {
-    const RopeScaling& scaling = config.rope_scaling;
-    const Index half = config.head_dim / 2;
+std::vector<float> rope_frequencies(const RopeConfig& rope) {
+    const Index half = rope.dims / 2;
     std::vector<float> out(static_cast<std::size_t>(half));
     for (Index i = 0; i < half; ++i) {
-        double f = std::pow(config.rope_theta,
-                            -2.0 * static_cast<double>(i) / static_cast<double>(config.head_dim));
-        if (scaling.type == RopeScaling::Type::linear) {
-            f /= scaling.factor;
-        } else if (scaling.type == RopeScaling::Type::llama3) {
+        double f =
+            std::pow(rope.theta, -2.0 * static_cast<double>(i) / static_cast<double>(rope.dims));
+        if (rope.scaling == RopeConfig::Scaling::linear) {
+            f /= rope.factor;
+        } else if (rope.scaling == RopeConfig::Scaling::llama3) {
             // Turns that the pair makes over the context that the model was first trained on.
             const double turns =
-                static_cast<double>(scaling.original_max_position) * f / (2 * std::numbers::pi);
-            if (turns < scaling.low_freq_factor) {
-                f /= scaling.factor;
-            } else if (turns < scaling.high_freq_factor) {
-                const double keep = (turns - scaling.low_freq_factor) /
-                                    (scaling.high_freq_factor - scaling.low_freq_factor);
-                f *= keep + (1 - keep) / scaling.factor;
+                static_cast<double>(rope.original_max_position) * f / (2 * std::numbers::pi);
+            if (turns < rope.low_freq_factor) {
+                f /= rope.factor;
+            } else if (turns < rope.high_freq_factor) {
+                const double keep =
+                    (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
+                f *= keep + (1 - keep) / rope.factor;
             }
         }
         out[static_cast<std::size_t>(i)] = static_cast<float>(f);
@@ -34,12 +33,10 @@ std::vector<float> rope_frequencies(const ModelConfig& config) {
     return out;
 }
 
-RopeTable::RopeTable(const ModelConfig& config, Index positions)
-    : head_dim_(config.head_dim),
-      cosine_(positions, config.head_dim / 2),
-      sine_(positions, config.head_dim / 2) {
-    VQ_ASSERT(config.head_dim % 2 == 0);
-    const std::vector<float> frequency = rope_frequencies(config);
+RopeTable::RopeTable(const RopeConfig& rope, Index positions)
+    : head_dim_(rope.dims), cosine_(positions, rope.dims / 2), sine_(positions, rope.dims / 2) {
+    VQ_ASSERT(rope.dims % 2 == 0);
+    const std::vector<float> frequency = rope_frequencies(rope);
     for (Index p = 0; p < positions; ++p) {
         for (Index i = 0; i < head_dim_ / 2; ++i) {
             // The angle is an fp32 product in the models' own code; at position 2000 its rounding

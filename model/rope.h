@@ -14,7 +14,7 @@ namespace vq {
 /// Cosines and sines for positions 0 .. positions - 1.
 class RopeTable {
 public:
-    RopeTable(const ModelConfig& config, Index positions);
+    RopeTable(const RopeConfig& rope, Index positions);
     Index positions() const { return cosine_.rows(); }
     /// Rotates `heads` heads of head_dim values each, one after the other in x, in place.
     void rotate(float* x, Index heads, Index position, const Kernels& kernel) const;
@@ -26,6 +26,6 @@ private:
 };
 
 /// The head_dim / 2 frequencies, in fp32 as the models were trained with.
-std::vector<float> rope_frequencies(const ModelConfig& config);
+std::vector<float> rope_frequencies(const RopeConfig& rope);
 
 }  // namespace vq

@@ -18,14 +18,18 @@ namespace {
 
 constexpr Index query_rows = 128;  // queries a tile of attention; their scores stay in L2
 
-LinearGroup members(const ModelConfig& config, Index layer, BlockGroup group) {
-    return linear_groups(config, layer)[static_cast<std::size_t>(group)];
+/// The tensors of a group, in the order in which Linear stacks them.
+std::vector<const ModelTensor*> members(const LayerConfig& layer, GroupKind group) {
+    std::vector<const ModelTensor*> out;
+    for (const ModelTensor& tensor : layer.tensors)
+        if (group_of(tensor.role) == group) out.push_back(&tensor);
+    return out;
 }
 
-bool has_bias(const ModelConfig& config, BlockGroup group) {
-    return group == BlockGroup::qkv             ? config.attention_bias
-           : group == BlockGroup::attention_out ? config.attention_output_bias
-                                                : false;
+Vector load_vector(const WeightSource& source, const std::string& name) {
+    const Matrix row = source.read(name);
+    VQ_ASSERT(row.rows() == 1);
+    return row.row(0).transpose();
 }
 
 // Calls f(first, count) for token tiles: tile by tile, so that what a tile makes is still in the
@@ -73,23 +77,13 @@ void attend(const HeadTile& head, Index head_dim, Index first, Index rows, const
 
 }  // namespace
 
-std::string layer_tensor(Index layer, const std::string& rest) {
-    return "model.layers." + std::to_string(layer) + "." + rest;
+Vector load_norm(const WeightSource& source, const ModelTensor& norm) {
+    return load_vector(source, norm.name + ".weight");
 }
 
-Index group_width(const ModelConfig& config, BlockGroup group) {
-    return members(config, 0, group).cols;
-}
-
-Vector load_vector(const WeightSource& source, const std::string& name) {
-    const Matrix row = source.read(name);
-    VQ_ASSERT(row.rows() == 1);
-    return row.row(0).transpose();
-}
-
-Linear load_group(const WeightSource& source, Index layer, BlockGroup group, Precision precision,
+Linear load_group(const WeightSource& source, Index layer, GroupKind group, Precision precision,
                   const Replacements* replacements, Index first, Index count) {
-    const std::vector<std::string> all = members(source.config(), layer, group).names;
+    const auto all = members(source.config().layers[static_cast<std::size_t>(layer)], group);
     const Index last = count == 0 ? static_cast<Index>(all.size()) : first + count;
     // Packed weights are used as they lie unless some of them are replaced.
     const auto packed = replacements == nullptr && precision != Precision::bf16
@@ -106,16 +100,16 @@ Linear load_group(const WeightSource& source, Index layer, BlockGroup group, Pre
     std::vector<const Matrix*> weights;
     std::vector<float> bias;
     for (Index i = first; i < last; ++i) {
-        const std::string& name = names.emplace_back(all[static_cast<std::size_t>(i)]);
+        const ModelTensor& tensor = *all[static_cast<std::size_t>(i)];
+        const std::string& name = names.emplace_back(tensor.name + ".weight");
         const Matrix* weight = replaced(name);
         if (weight == nullptr && packed == nullptr) weight = &own.emplace_back(source.read(name));
         weights.push_back(weight);
-        if (!has_bias(source.config(), group)) continue;
-        const std::string bias_name = name.substr(0, name.rfind('.')) + ".bias";
-        const Matrix* own_bias = replaced(bias_name);
+        if (!tensor.bias) continue;
+        const Matrix* own_bias = replaced(tensor.name + ".bias");
         const Vector piece = own_bias != nullptr ? Vector(own_bias->row(0).transpose())
-                                                 : load_vector(source, bias_name);
-        VQ_ASSERT(piece.size() == source.shape(name).rows);
+                                                 : load_vector(source, tensor.name + ".bias");
+        VQ_ASSERT(piece.size() == tensor.rows);
         bias.insert(bias.end(), piece.begin(), piece.end());
     }
     const Vector all_bias = Eigen::Map<const Vector>(bias.data(), static_cast<Index>(bias.size()));
@@ -126,12 +120,12 @@ Linear load_group(const WeightSource& source, Index layer, BlockGroup group, Pre
 
 MlpWeights load_mlp(const WeightSource& source, Index layer, Precision precision,
                     const Replacements* replacements) {
-    return {load_group(source, layer, BlockGroup::gate_up, precision, replacements, 0, 1),
-            load_group(source, layer, BlockGroup::gate_up, precision, replacements, 1, 1)};
+    return {load_group(source, layer, GroupKind::gate_up, precision, replacements, 0, 1),
+            load_group(source, layer, GroupKind::gate_up, precision, replacements, 1, 1)};
 }
 
 BlockContext::BlockContext(const ModelConfig& model, Index positions)
-    : config(model), rope(model, positions), kernel(&kernels(active_isa())) {}
+    : config(model), rope(model.rope, positions), kernel(&kernels(active_isa())) {}
 
 void norm_rows(const BlockContext& block, const float* x, Index tokens, const Vector& weight,
                float* out) {
@@ -141,14 +135,13 @@ void norm_rows(const BlockContext& block, const float* x, Index tokens, const Ve
         block.kernel->rms_norm(x + t * n, weight.data(), n, eps, out + t * n);
 }
 
-void attention(const BlockContext& block, const Vector& norm, const Linear& qkv,
-               const float* stream, Index tokens, Index past, LayerCache* cache, float* out,
-               ScratchPool& scratch) {
-    const ModelConfig& config = block.config;
-    const Index hidden = config.hidden_size;
-    const Index head_dim = config.head_dim;
-    const Index q_width = config.n_heads * head_dim;
-    const Index kv_width = config.n_kv_heads * head_dim;
+void attention(const BlockContext& block, const LayerConfig& layer, const Vector& norm,
+               const Linear& qkv, const float* stream, Index tokens, Index past, LayerCache* cache,
+               float* out, ScratchPool& scratch) {
+    const Index hidden = block.config.hidden_size;
+    const Index head_dim = layer.head_dim;
+    const Index q_width = layer.n_heads * head_dim;
+    const Index kv_width = layer.n_kv_heads * head_dim;
     const Index width = q_width + 2 * kv_width;
     VQ_ASSERT(qkv.in() == hidden && qkv.out() == width);
     VQ_ASSERT(cache != nullptr ? past + tokens <= cache->keys.rows() : past == 0);
@@ -161,7 +154,7 @@ void attention(const BlockContext& block, const Vector& norm, const Linear& qkv,
         qkv.apply(x.floats(), count, rows + first * width, scratch);
         for (Index t = first; t < first + count; ++t) {
             float* row = rows + t * width;
-            block.rope.rotate(row, config.n_heads + config.n_kv_heads, past + t, *block.kernel);
+            block.rope.rotate(row, layer.n_heads + layer.n_kv_heads, past + t, *block.kernel);
             if (cache == nullptr) continue;
             std::copy_n(row + q_width, kv_width, cache->keys.row(past + t).data());
             std::copy_n(row + q_width + kv_width, kv_width, cache->values.row(past + t).data());
@@ -169,12 +162,12 @@ void attention(const BlockContext& block, const Vector& norm, const Linear& qkv,
     });
 
     const Index query_tiles = (tokens + query_rows - 1) / query_rows;
-    const Index heads_per_kv = config.n_heads / config.n_kv_heads;
+    const Index heads_per_kv = layer.n_heads / layer.n_kv_heads;
     const Index work = 2 * tokens * (past + tokens) * q_width;
-    parallel_for_work(query_tiles * config.n_heads, work, [&](Index item) {
+    parallel_for_work(query_tiles * layer.n_heads, work, [&](Index item) {
         // Late tiles attend to the most keys: they come first, so that no thread ends alone.
-        const Index first = (query_tiles - 1 - item / config.n_heads) * query_rows;
-        const Index h = item % config.n_heads;
+        const Index first = (query_tiles - 1 - item / layer.n_heads) * query_rows;
+        const Index h = item % layer.n_heads;
         const Index kv = h / heads_per_kv * head_dim;
         const HeadTile head{
             .q = rows + first * width + h * head_dim,
@@ -192,8 +185,8 @@ void attention(const BlockContext& block, const Vector& norm, const Linear& qkv,
 void mlp_hidden(const BlockContext& block, const Vector& norm, const MlpWeights& mlp,
                 const float* stream, Index tokens, float* out, ScratchPool& scratch) {
     const Index hidden = block.config.hidden_size;
-    const Index inner = block.config.intermediate_size;
-    VQ_ASSERT(mlp.gate.in() == hidden && mlp.gate.out() == inner && mlp.up.out() == inner);
+    const Index inner = mlp.gate.out();
+    VQ_ASSERT(mlp.gate.in() == hidden && mlp.up.in() == hidden && mlp.up.out() == inner);
     for_token_tiles(tokens, [&](Index first, Index count) {
         const auto x = scratch.floats(count * hidden);
         norm_rows(block, stream + first * hidden, count, norm, x.floats());
@@ -239,23 +232,24 @@ void add_product(const Linear& w, const float* x, Index tokens, float* stream,
 }
 
 Block::Block(const WeightSource& source, Index layer, Precision precision)
-    : attention_norm(load_vector(source, layer_tensor(layer, "input_layernorm.weight"))),
-      mlp_norm(load_vector(source, layer_tensor(layer, "post_attention_layernorm.weight"))),
-      qkv(load_group(source, layer, BlockGroup::qkv, precision)),
-      attention_out(load_group(source, layer, BlockGroup::attention_out, precision)),
+    : config(source.config().layers[static_cast<std::size_t>(layer)]),
+      attention_norm(load_norm(source, config.tensor(TensorRole::attention_norm))),
+      mlp_norm(load_norm(source, config.tensor(TensorRole::mlp_norm))),
+      qkv(load_group(source, layer, GroupKind::qkv, precision)),
+      attention_out(load_group(source, layer, GroupKind::attention_out, precision)),
       mlp(load_mlp(source, layer, precision)),
-      down(load_group(source, layer, BlockGroup::down, precision)) {}
+      down(load_group(source, layer, GroupKind::down, precision)) {}
 
 void Block::forward(const BlockContext& block, float* stream, Index tokens, Index past,
                     LayerCache* cache, ScratchPool& scratch) const {
-    const ModelConfig& config = block.config;
     {
         const auto a = scratch.floats(tokens * config.n_heads * config.head_dim);
-        attention(block, attention_norm, qkv, stream, tokens, past, cache, a.floats(), scratch);
+        attention(block, config, attention_norm, qkv, stream, tokens, past, cache, a.floats(),
+                  scratch);
         add_product(attention_out, a.floats(), tokens, stream, scratch);
     }
     for_token_tiles(tokens, [&](Index first, Index count) {
-        float* rows = stream + first * config.hidden_size;
+        float* rows = stream + first * block.config.hidden_size;
         const auto h = scratch.floats(count * config.intermediate_size);
         mlp_hidden(block, mlp_norm, mlp, rows, count, h.floats(), scratch);
         add_product(down, h.floats(), count, rows, scratch);

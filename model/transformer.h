@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One block of a Llama-family transformer, in pieces, so that calibration can stop between them:
+// One block of a transformer, in pieces, so that calibration can stop between them:
 //   x = norm(stream);  q, k, v = W_qkv x;  a = attention(rope(q), rope(k), v);  stream += W_o a
 //   x = norm(stream);  h = silu(W_gate x) * (W_up x);                           stream += W_down h
 // All activations are fp32, row-major, one row a token. Every function below gives the same bits at
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/checkpoints/weight_source.h"
+#include "io/families/linear_groups.h"
 #include "io/families/model_config.h"
 #include "model/kernels.h"
 #include "model/linear.h"
@@ -19,24 +20,16 @@
 
 namespace vq {
 
-/// The groups of linear_groups(), in their order.
-enum class BlockGroup : std::uint8_t { qkv, attention_out, gate_up, down };
-inline constexpr int block_groups = 4;
-
-/// Width of a group's input.
-Index group_width(const ModelConfig& config, BlockGroup group);
-/// "model.layers.<layer>.<rest>".
-std::string layer_tensor(Index layer, const std::string& rest);
-
 /// Weights that take the place of the source's, by name.
 using Replacements = std::map<std::string, Matrix>;
 
-/// The weights (and biases) of tensors first .. first + count - 1 of a group as one product; count
-/// 0 means all. They come from `replacements` where named there, else from the source.
-Linear load_group(const WeightSource& source, Index layer, BlockGroup group, Precision precision,
+/// The weights (and biases) of tensors first .. first + count - 1 of a block's group as one
+/// product; count 0 means all. They come from `replacements` where named there, else from the
+/// source.
+Linear load_group(const WeightSource& source, Index layer, GroupKind group, Precision precision,
                   const Replacements* replacements = nullptr, Index first = 0, Index count = 0);
-/// A tensor of one row, as a vector.
-Vector load_vector(const WeightSource& source, const std::string& name);
+/// The weights of a norm.
+Vector load_norm(const WeightSource& source, const ModelTensor& norm);
 
 /// Two products of one input.
 struct MlpWeights {
@@ -64,12 +57,13 @@ struct LayerCache {
 void norm_rows(const BlockContext& block, const float* x, Index tokens, const Vector& weight,
                float* out);
 
-/// out (tokens, heads * head_dim): causal attention of one sequence whose stream is given. The
+/// out (tokens, heads * head_dim): causal attention of one sequence whose stream is given, with the
+/// heads of `layer`. The
 /// tokens stand at positions past, past + 1, ...; with a cache, its first `past` rows are attended
 /// to as well and the new keys and values are appended; without, past must be 0.
-void attention(const BlockContext& block, const Vector& norm, const Linear& qkv,
-               const float* stream, Index tokens, Index past, LayerCache* cache, float* out,
-               ScratchPool& scratch);
+void attention(const BlockContext& block, const LayerConfig& layer, const Vector& norm,
+               const Linear& qkv, const float* stream, Index tokens, Index past, LayerCache* cache,
+               float* out, ScratchPool& scratch);
 
 /// out (tokens, intermediate) = silu(W_gate x) * (W_up x), x = norm(stream).
 void mlp_hidden(const BlockContext& block, const Vector& norm, const MlpWeights& mlp,
@@ -81,6 +75,7 @@ void add_product(const Linear& w, const float* x, Index tokens, float* stream,
 
 /// A whole block, resident.
 struct Block {
+    LayerConfig config;
     Vector attention_norm;
     Vector mlp_norm;
     Linear qkv;

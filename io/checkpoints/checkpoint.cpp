@@ -13,41 +13,24 @@
 
 namespace vq {
 
-std::vector<std::pair<std::string, TensorShape>> expected_tensors(const ModelConfig& config) {
-    const Index hidden = config.hidden_size;
-    const Index query = config.n_heads * config.head_dim;
-    const Index key = config.n_kv_heads * config.head_dim;
-    const Index middle = config.intermediate_size;
-    std::vector<std::pair<std::string, TensorShape>> list;
-    list.push_back({"model.embed_tokens.weight", {config.vocab_size, hidden}});
-    for (std::int64_t layer = 0; layer < config.n_layers; ++layer) {
-        const std::string prefix = fmt::format("model.layers.{}.", layer);
-        const auto linear = [&](const char* name, Index rows, Index cols, bool bias) {
-            list.push_back({prefix + name + ".weight", {rows, cols}});
-            if (bias) list.push_back({prefix + name + ".bias", {1, rows}});
-        };
-        list.push_back({prefix + "input_layernorm.weight", {1, hidden}});
-        linear("self_attn.q_proj", query, hidden, config.attention_bias);
-        linear("self_attn.k_proj", key, hidden, config.attention_bias);
-        linear("self_attn.v_proj", key, hidden, config.attention_bias);
-        linear("self_attn.o_proj", hidden, query, config.attention_output_bias);
-        list.push_back({prefix + "post_attention_layernorm.weight", {1, hidden}});
-        linear("mlp.gate_proj", middle, hidden, false);
-        linear("mlp.up_proj", middle, hidden, false);
-        linear("mlp.down_proj", hidden, middle, false);
-    }
-    list.push_back({"model.norm.weight", {1, hidden}});
-    if (!config.tie_embeddings) list.push_back({"lm_head.weight", {config.vocab_size, hidden}});
+std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
+    std::vector<ExpectedTensor> list;
+    const auto add = [&](const ModelTensor& tensor) {
+        list.push_back({tensor.name + ".weight", {tensor.rows, tensor.cols}, is_norm(tensor.role)});
+        if (tensor.bias) list.push_back({tensor.name + ".bias", {1, tensor.rows}, true});
+    };
+    add(config.embedding);
+    for (const LayerConfig& layer : config.layers)
+        for (const ModelTensor& tensor : layer.tensors) add(tensor);
+    add(config.final_norm);
+    if (!config.tie_embeddings) add(config.head);
     return list;
 }
 
 void check_model_tensors(const WeightSource& source, const std::string& where) {
     const ModelConfig& config = source.config();
-    if (config.architecture != "llama" && config.architecture != "qwen2")
-        throw Error("architecture \"" + config.architecture + "\" is not supported", where,
-                    "use a model of the architecture llama or qwen2");
     std::unordered_set<std::string> expected;
-    for (const auto& [name, shape] : expected_tensors(config)) {
+    for (const auto& [name, shape, vector] : expected_tensors(config)) {
         expected.insert(name);
         if (!source.has(name))
             throw Error("tensor is missing", fmt::format("{}: {}", where, name),

@@ -11,6 +11,7 @@
 #include "io/checkpoints/checkpoint_hash.h"
 #include "io/checkpoints/gguf.h"
 #include "io/families/gguf_config.h"
+#include "io/families/gguf_rope.h"
 #include "io/tokenizers/gguf_tokenizer.h"
 
 namespace vq {
@@ -20,17 +21,20 @@ class GgufCheckpoint final : public WeightSource {
 public:
     explicit GgufCheckpoint(const std::string& path)
         : file_(path), config_(gguf_model_config(file_)), tokenizer_(gguf_tokenizer_files(file_)) {
+        const auto known_names = gguf_tensor_names(config_);
         std::set<std::string> others;
         for (const GgufTensor& tensor : file_.tensors()) {
-            if (tensor.name == "rope_freqs.weight") continue;  // became rope scaling
-            const std::string name = hf_tensor_name(tensor.name);
-            if (!tensors_.emplace(name, &tensor).second)
+            if (tensor.name == rope_factors_tensor) continue;  // became rope scaling
+            const auto known = known_names.find(tensor.name);
+            const std::string name = known == known_names.end() ? tensor.name : known->second.hf;
+            const std::int64_t heads = known == known_names.end() ? 0 : known->second.pair_heads;
+            if (!tensors_.emplace(name, Stored{&tensor, heads}).second)
                 throw Error("tensor stands under two names", path + ": " + tensor.name,
                             "convert the model again");
             others.insert(name);
         }
-        for (const auto& [name, size] : expected_tensors(config_))
-            if (others.erase(name) != 0) names_.push_back(name);
+        for (const ExpectedTensor& tensor : expected_tensors(config_))
+            if (others.erase(tensor.name) != 0) names_.push_back(tensor.name);
         names_.insert(names_.end(), others.begin(), others.end());
         check_model_tensors(*this, path);
     }
@@ -41,19 +45,20 @@ public:
     bool has(const std::string& name) const override { return tensors_.count(name) != 0; }
 
     TensorShape shape(const std::string& name) const override {
-        const GgufTensor& tensor = find(name);
+        const GgufTensor& tensor = *find(name).tensor;
         const auto& extents = tensor.extents;
         if (extents.size() == 1) return {1, extents[0]};
         if (extents.size() == 2) return {extents[1], extents[0]};
         throw Error(fmt::format("tensor has {} dimensions", extents.size()),
-                    file_.path() + ": " + tensor.name, "use a Llama or Qwen2 model");
+                    file_.path() + ": " + tensor.name,
+                    "use a model whose tensors are vectors and matrices");
     }
 
     Matrix read(const std::string& name) const override {
-        const GgufTensor& tensor = find(name);
+        const GgufTensor& tensor = *find(name).tensor;
         const TensorShape size = shape(name);
         const ByteSpan data = file_.data(tensor);
-        const std::int64_t heads = rotary_heads(name);
+        const std::int64_t heads = find(name).pair_heads;
         const Index row_bytes = tensor.bytes / size.rows;
         Matrix values(size.rows, size.cols);
         const Index step = std::max<Index>(1, (1 << 18) / size.cols);
@@ -78,7 +83,7 @@ public:
     std::string content_hash() const override {
         return checkpoint_hash(
             config_.hf_json, names_, [&](const std::string& name, Hasher& hasher) {
-                const GgufTensor& tensor = find(name);
+                const GgufTensor& tensor = *find(name).tensor;
                 const ByteSpan data = file_.data(tensor);
                 hasher.add(ggml_type_name(static_cast<std::uint32_t>(tensor.type)));
                 hasher.add(data.data(), data.size());
@@ -87,22 +92,21 @@ public:
     }
 
 private:
-    const GgufTensor& find(const std::string& name) const {
+    struct Stored {
+        const GgufTensor* tensor;
+        /// Above 0: rows of q and k (weights and biases) stand with the two halves of every rotary
+        /// pair side by side, in so many heads.
+        std::int64_t pair_heads;
+    };
+
+    const Stored& find(const std::string& name) const {
         const auto found = tensors_.find(name);
         if (found == tensors_.end())
             throw Error("tensor is missing", file_.path() + ": " + name,
                         "check that the file is complete");
-        return *found->second;
+        return found->second;
     }
 
-    /// Llama files interleave the two halves of every rotary pair in the rows of q and k (weights
-    /// and biases): how many heads that is, 0 for tensors and architectures that are not permuted.
-    std::int64_t rotary_heads(const std::string& name) const {
-        if (config_.architecture != "llama") return 0;
-        if (name.find(".self_attn.q_proj.") != std::string::npos) return config_.n_heads;
-        if (name.find(".self_attn.k_proj.") != std::string::npos) return config_.n_kv_heads;
-        return 0;
-    }
     /// Where row `row` of the half-split order stands in the interleaved one.
     static Index stored_row(Index row, Index head_dim) {
         const Index in_head = row % head_dim;
@@ -114,7 +118,7 @@ private:
     GgufFile file_;
     ModelConfig config_;
     TokenizerFiles tokenizer_;
-    std::unordered_map<std::string, const GgufTensor*> tensors_;
+    std::unordered_map<std::string, Stored> tensors_;
     std::vector<std::string> names_;
 };
 

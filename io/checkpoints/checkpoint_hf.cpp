@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -61,7 +62,8 @@ public:
         if (info.shape.size() == 1) return {1, info.shape[0]};
         if (info.shape.size() == 2) return {info.shape[0], info.shape[1]};
         throw Error(fmt::format("tensor has {} dimensions", info.shape.size()),
-                    stored.file->path() + ": " + name, "use a Llama or Qwen2 checkpoint");
+                    stored.file->path() + ": " + name,
+                    "use a model whose tensors are vectors and matrices");
     }
 
     Matrix read(const std::string& name) const override {
@@ -135,19 +137,40 @@ private:
         return *(files_[name] = std::make_unique<SafetensorsFile>(file(name)));
     }
 
+    /// Whether two tensors hold the same values, whatever their types.
+    bool same_values(const std::string& a, const std::string& b) const {
+        const Stored& first = find(a);
+        const Stored& second = find(b);
+        if (first.info->shape != second.info->shape) return false;
+        if (first.info->type != second.info->type) return read(a) == read(b);
+        const ByteSpan here = first.file->data(*first.info);
+        const ByteSpan there = second.file->data(*second.info);
+        const bool same = std::equal(here.begin(), here.end(), there.begin(), there.end());
+        first.file->file().release(here);
+        second.file->file().release(there);
+        return same;
+    }
+
     /// Names in model order; then what the model does not call for, which the check refuses, except
     /// what older checkpoints carry along: rotary frequencies and a copy of tied embeddings.
     void list_names() {
+        const std::string embedding = config_.embedding.name + ".weight";
+        const std::string head = config_.head.name + ".weight";
         // Of two tied tensors a writer keeps one, under either name.
-        if (config_.tie_embeddings && !has("model.embed_tokens.weight") && has("lm_head.weight"))
-            tensors_["model.embed_tokens.weight"] = tensors_["lm_head.weight"];
+        if (config_.tie_embeddings && !has(embedding) && has(head))
+            tensors_[embedding] = tensors_[head];
+        // Fine-tuning and merging leave heads of their own in models that say that they have none.
+        if (config_.tie_embeddings && has(embedding) && has(head) && !same_values(embedding, head))
+            throw Error("tensor differs from " + embedding +
+                            ", but tie_word_embeddings says that they are one",
+                        folder_ + ": " + head,
+                        "set tie_word_embeddings to false in config.json to use the tensor");
         std::set<std::string> others;
         for (const auto& [name, stored] : tensors_) others.insert(name);
-        for (const auto& [name, size] : expected_tensors(config_))
-            if (others.erase(name) != 0) names_.push_back(name);
+        for (const ExpectedTensor& tensor : expected_tensors(config_))
+            if (others.erase(tensor.name) != 0) names_.push_back(tensor.name);
         for (const std::string& name : others) {
-            if (ends_with(name, ".rotary_emb.inv_freq") ||
-                (config_.tie_embeddings && name == "lm_head.weight"))
+            if (ends_with(name, ".rotary_emb.inv_freq") || (config_.tie_embeddings && name == head))
                 tensors_.erase(name);
             else
                 names_.push_back(name);

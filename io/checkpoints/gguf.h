@@ -73,6 +73,7 @@ public:
     const GgufTensor* find_tensor(const std::string& name) const;
     ByteSpan data(const GgufTensor& tensor) const;
 
+    const std::map<std::string, GgufValue>& values() const { return values_; }
     bool has(const std::string& key) const { return values_.count(key) != 0; }
     /// nullptr when there is none.
     const GgufValue* find(const std::string& key) const;

@@ -3,123 +3,120 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
-#include <cmath>
-#include <numbers>
 #include <optional>
-#include <utility>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "io/families/gguf_rope.h"
 
 namespace vq {
 namespace {
 
+/// Metadata behind "<architecture>." that is read for every family, beside the keys of its row.
+constexpr std::array<std::string_view, 6> read_keys = {
+    "rope.scaling.type",    "rope.scaling.factor",    "rope.scale_linear",
+    "rope.dimension_count", "attention.value_length", "expert_count"};
+
+/// That changes no result: how the file was made, and what only scalings that are refused use.
+constexpr std::array<std::string_view, 4> harmless_keys = {
+    "tensor_data_layout", "rope.scaling.finetuned", "rope.scaling.original_context_length",
+    "expert_used_count"};
+
+std::string shown(const GgufValue& value) {
+    if (const auto* number = std::get_if<std::int64_t>(&value.value))
+        return fmt::to_string(*number);
+    if (const auto* large = std::get_if<std::uint64_t>(&value.value)) return fmt::to_string(*large);
+    if (const auto* real = std::get_if<double>(&value.value)) return fmt::to_string(*real);
+    if (const auto* flag = std::get_if<bool>(&value.value)) return *flag ? "true" : "false";
+    if (const auto* text = std::get_if<std::string_view>(&value.value))
+        return "\"" + std::string(text->substr(0, 60)) + "\"";
+    const auto& array = std::get<GgufArray>(value.value);
+    return fmt::format("an array of {} {}", array.count, gguf_type_name(array.type));
+}
+
+const Family& find_family(const GgufFile& file, std::span<const Family> table) {
+    const std::string name = file.require_string("general.architecture");
+    for (const Family& family : table)
+        if (name == family.gguf_architecture) return family;
+    throw Error("architecture \"" + name.substr(0, 60) + "\" is not supported", file.path(),
+                supported_architectures(table));
+}
+
 class MetadataReader {
 public:
-    explicit MetadataReader(const GgufFile& file)
-        : file_(file), prefix_(file.require_string("general.architecture") + ".") {
-        const std::string name = prefix_.substr(0, prefix_.size() - 1);
-        if (name != "llama" && name != "qwen2")
-            throw Error("architecture \"" + name.substr(0, 60) + "\" is not supported", file.path(),
-                        "use a model of the architecture llama or qwen2");
+    MetadataReader(const GgufFile& file, const Family& family)
+        : file_(file), family_(family), prefix_(std::string(family.gguf_architecture) + ".") {
+        check_keys();
     }
 
-    bool qwen2() const { return prefix_ == "qwen2."; }
-    std::string key(const char* name) const { return prefix_ + name; }
+    const Family& family() const { return family_; }
+    std::string key(std::string_view name) const { return prefix_ + std::string(name); }
+    std::string key(Setting setting) const {
+        const ConfigKey* found = find_key(family_, setting);
+        VQ_ASSERT(found != nullptr && found->gguf != nullptr);
+        return key(found->gguf);
+    }
 
     /// An integer, or an array that holds one per layer if they are all equal.
-    std::optional<std::int64_t> integer(const char* name) const {
-        const GgufValue* value = file_.find(key(name));
-        if (value == nullptr || value->type != GgufType::array) return file_.get_int(key(name));
-        const auto list = *file_.get_ints(key(name));
+    std::optional<std::int64_t> integer(const std::string& key) const {
+        const GgufValue* value = file_.find(key);
+        if (value == nullptr || value->type != GgufType::array) return file_.get_int(key);
+        const auto list = *file_.get_ints(key);
         for (const std::int64_t entry : list)
-            if (entry != list.front()) fail(name, "differs from layer to layer");
+            if (entry != list.front()) fail(key, "differs from layer to layer");
         return list.empty() ? std::nullopt : std::optional(list.front());
     }
-    std::int64_t required(const char* name) const {
-        if (const auto value = integer(name)) return *value;
-        return file_.require_int(key(name));
+    std::int64_t required(const std::string& key) const {
+        if (const auto value = integer(key)) return *value;
+        return file_.require_int(key);
     }
-    std::optional<double> real(const char* name) const { return file_.get_float(key(name)); }
-    std::optional<std::string> text(const char* name) const { return file_.get_string(key(name)); }
+    double required_real(const std::string& key) const {
+        const auto value = file_.get_float(key);
+        if (!value)
+            throw Error("key is missing", file_.path() + ": " + key, "convert the model again");
+        return *value;
+    }
 
-    [[noreturn]] void fail(const char* name, const std::string& what) const {
-        throw Error(what + ", which is not supported", file_.path() + ": " + key(name),
-                    "use a plain Llama or Qwen2 model");
+    [[noreturn]] void fail(const std::string& key, const std::string& what) const {
+        throw Error(what + ", which is not supported", file_.path() + ": " + key,
+                    "start from the checkpoint's safetensors, or use another model");
+    }
+
+    const GgufTensor* tensor(TensorRole role, const char* kind) const {
+        for (const TensorNames& names : family_.tensors)
+            if (names.role == role)
+                return file_.find_tensor(fmt::format(fmt::runtime(names.gguf), 0) + kind);
+        return nullptr;
     }
 
 private:
+    void check_keys() const {
+        const auto known = [&](std::string_view name) {
+            const auto in = [&](const auto& list) {
+                return std::find(list.begin(), list.end(), name) != list.end();
+            };
+            return in(read_keys) || in(harmless_keys) ||
+                   std::any_of(family_.keys.begin(), family_.keys.end(), [&](const ConfigKey& k) {
+                       return k.gguf != nullptr && name == k.gguf;
+                   });
+        };
+        for (const auto& [key, value] : file_.values()) {
+            if (!key.starts_with(prefix_) || known(std::string_view(key).substr(prefix_.size())))
+                continue;
+            throw Error(fmt::format("{} is {}, and what that means is not known", key.substr(0, 80),
+                                    shown(value)),
+                        file_.path(),
+                        "start from the checkpoint's safetensors, or use another model");
+        }
+    }
+
     const GgufFile& file_;
+    const Family& family_;
     std::string prefix_;
 };
-
-/// What the Llama 3.1 configuration makes of the frequency of rotary pair i of `pairs`.
-double llama3_factor(const RopeScaling& rope, double theta, std::int64_t i, std::int64_t pairs) {
-    const double wavelength =
-        2 * std::numbers::pi * std::pow(theta, static_cast<double>(i) / static_cast<double>(pairs));
-    const auto original = static_cast<double>(rope.original_max_position);
-    if (wavelength < original / rope.high_freq_factor) return 1;
-    if (wavelength > original / rope.low_freq_factor) return rope.factor;
-    const double smooth = (original / wavelength - rope.low_freq_factor) /
-                          (rope.high_freq_factor - rope.low_freq_factor);
-    return 1 / ((1 - smooth) / rope.factor + smooth);
-}
-
-/// Finds the llama3 scaling that gives exactly these factors: the released models have frequency
-/// factors 1 and 4, the slowest pair shows the factor, the original context is a power of two.
-RopeScaling scaling_of_factors(const GgufFile& file, const GgufTensor& tensor, double theta,
-                               std::int64_t head_dim) {
-    const std::int64_t pairs = tensor.count;
-    if (pairs != head_dim / 2)
-        throw Error(fmt::format("tensor has {} factors for a head of {}", pairs, head_dim),
-                    file.path() + ": " + tensor.name, "convert the model again");
-    std::vector<float> factors(static_cast<std::size_t>(pairs));
-    ggml_dequantize(tensor.type, file.data(tensor).data(), pairs, factors.data());
-    const auto matches = [&](const RopeScaling& rope) {
-        for (std::int64_t i = 0; i < pairs; ++i) {
-            const double factor = factors[static_cast<std::size_t>(i)];
-            // The factors were computed in fp32 from fp32 frequencies.
-            if (!(std::abs(factor / llama3_factor(rope, theta, i, pairs) - 1) < 1e-4)) return false;
-        }
-        return true;
-    };
-    RopeScaling rope;
-    rope.factor = factors.back();
-    if (rope.factor == 1.0 && matches(rope)) return rope;
-    if (rope.factor > 1.0 && rope.factor < 1e6) {
-        rope.type = RopeScaling::Type::llama3;
-        for (int power = 10; power <= 20; ++power) {
-            rope.original_max_position = std::int64_t{1} << power;
-            if (matches(rope)) return rope;
-        }
-    }
-    throw Error("frequency factors are not those of llama3 rope scaling",
-                file.path() + ": " + tensor.name, "start from the checkpoint's safetensors");
-}
-
-Json rope_scaling(const MetadataReader& reader, const GgufFile& file, double theta,
-                  std::int64_t head_dim) {
-    const std::string type = reader.text("rope.scaling.type").value_or("none");
-    auto factor = reader.real("rope.scaling.factor");
-    if (!factor) factor = reader.real("rope.scale_linear");
-    if (type != "none" && type != "linear" && !type.empty())
-        reader.fail("rope.scaling.type", "rope scaling \"" + type.substr(0, 60) + "\"");
-    const GgufTensor* factors = file.find_tensor("rope_freqs.weight");
-    if (type != "none" && factor.value_or(1.0) != 1.0) {
-        if (factors != nullptr)
-            reader.fail("rope.scaling.type", "linear scaling together with rope_freqs.weight");
-        return {{"rope_type", "linear"}, {"factor", *factor}};
-    }
-    if (factors == nullptr) return nullptr;
-    const RopeScaling rope = scaling_of_factors(file, *factors, theta, head_dim);
-    if (rope.type == RopeScaling::Type::none) return nullptr;
-    return {{"rope_type", "llama3"},
-            {"factor", rope.factor},
-            {"low_freq_factor", rope.low_freq_factor},
-            {"high_freq_factor", rope.high_freq_factor},
-            {"original_max_position_embeddings", rope.original_max_position}};
-}
 
 Json token_ids(const GgufFile& file, std::initializer_list<const char*> keys,
                std::int64_t vocab_size) {
@@ -133,87 +130,104 @@ Json token_ids(const GgufFile& file, std::initializer_list<const char*> keys,
     return ids.size() == 1 ? ids.front() : ids;
 }
 
-}  // namespace
-
-ModelConfig gguf_model_config(const GgufFile& file) {
-    const MetadataReader reader(file);
+/// What metadata says beside config.json's keys must be what the runtime does.
+void refuse_unsupported(const MetadataReader& reader, const GgufFile& file, std::int64_t head_dim) {
     if (file.get_int("split.count").value_or(1) > 1)
         throw Error("is one part of a split model", file.path(),
                     "merge the parts into one GGUF file first");
-    if (reader.integer("expert_count").value_or(0) > 0)
-        reader.fail("expert_count", "a mixture of experts");
-
-    const std::int64_t hidden = reader.required("embedding_length");
-    const std::int64_t heads = reader.required("attention.head_count");
-    if (heads < 1) reader.fail("attention.head_count", fmt::format("a count of {}", heads));
-    const std::int64_t head_dim = reader.integer("attention.key_length").value_or(hidden / heads);
-    if (reader.integer("attention.value_length").value_or(head_dim) != head_dim)
-        reader.fail("attention.value_length", "a value length other than the key length");
-    if (reader.integer("rope.dimension_count").value_or(head_dim) != head_dim)
-        reader.fail("rope.dimension_count", "rotation of a part of a head");
-    const double theta = reader.real("rope.freq_base").value_or(10000.0);
-    const auto epsilon = reader.real("attention.layer_norm_rms_epsilon");
-    if (!epsilon)
-        throw Error("key is missing",
-                    file.path() + ": " + reader.key("attention.layer_norm_rms_epsilon"),
-                    "convert the model again");
-
-    const GgufTensor* embedding = file.find_tensor("token_embd.weight");
-    const std::int64_t vocab = embedding != nullptr && embedding->extents.size() == 2
-                                   ? embedding->extents[1]
-                                   : reader.required("vocab_size");
-    Json json;
-    json["architectures"] = {reader.qwen2() ? "Qwen2ForCausalLM" : "LlamaForCausalLM"};
-    json["model_type"] = reader.qwen2() ? "qwen2" : "llama";
-    json["hidden_act"] = "silu";
-    json["vocab_size"] = vocab;
-    json["hidden_size"] = hidden;
-    json["intermediate_size"] = reader.required("feed_forward_length");
-    json["num_hidden_layers"] = reader.required("block_count");
-    json["num_attention_heads"] = heads;
-    json["num_key_value_heads"] = reader.integer("attention.head_count_kv").value_or(heads);
-    json["head_dim"] = head_dim;
-    json["max_position_embeddings"] = reader.required("context_length");
-    json["rms_norm_eps"] = *epsilon;
-    json["rope_theta"] = theta;
-    json["rope_scaling"] = rope_scaling(reader, file, theta, head_dim);
-    json["tie_word_embeddings"] = file.find_tensor("output.weight") == nullptr;
-    if (reader.qwen2())
-        json["use_sliding_window"] = false;
-    else
-        json["attention_bias"] = file.find_tensor("blk.0.attn_q.bias") != nullptr;
-    json["bos_token_id"] = token_ids(file, {"tokenizer.ggml.bos_token_id"}, vocab);
-    // Chat models end a turn with a token of its own; generation stops at either.
-    json["eos_token_id"] =
-        token_ids(file, {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}, vocab);
-    json["pad_token_id"] = token_ids(file, {"tokenizer.ggml.padding_token_id"}, vocab);
-    json["torch_dtype"] = "float32";
-    return parse_hf_config(json.dump(2) + "\n", file.path());
+    if (reader.integer(reader.key("expert_count")).value_or(0) > 0)
+        reader.fail(reader.key("expert_count"), "a mixture of experts");
+    const std::string value_length = reader.key("attention.value_length");
+    if (reader.integer(value_length).value_or(head_dim) != head_dim)
+        reader.fail(value_length, "a value length other than the key length");
+    const std::string turned = reader.key("rope.dimension_count");
+    if (reader.integer(turned).value_or(head_dim) != head_dim)
+        reader.fail(turned, "rotation of a part of a head");
 }
 
-std::string hf_tensor_name(const std::string& gguf_name) {
-    using Pair = std::pair<const char*, const char*>;
-    constexpr std::array outer{Pair{"token_embd.weight", "model.embed_tokens.weight"},
-                               Pair{"output_norm.weight", "model.norm.weight"},
-                               Pair{"output.weight", "lm_head.weight"}};
-    constexpr std::array inner{
-        Pair{"attn_norm", "input_layernorm"},    Pair{"attn_q", "self_attn.q_proj"},
-        Pair{"attn_k", "self_attn.k_proj"},      Pair{"attn_v", "self_attn.v_proj"},
-        Pair{"attn_output", "self_attn.o_proj"}, Pair{"ffn_norm", "post_attention_layernorm"},
-        Pair{"ffn_gate", "mlp.gate_proj"},       Pair{"ffn_up", "mlp.up_proj"},
-        Pair{"ffn_down", "mlp.down_proj"}};
-    for (const auto& [from, to] : outer)
-        if (gguf_name == from) return to;
-    // blk.<layer>.<part>.<weight or bias>
-    const std::size_t layer_end = gguf_name.find('.', 4);
-    const std::size_t part_end = gguf_name.rfind('.');
-    if (gguf_name.rfind("blk.", 0) != 0 || layer_end == std::string::npos || part_end <= layer_end)
-        return gguf_name;
-    const std::string layer = gguf_name.substr(4, layer_end - 4);
-    const std::string part = gguf_name.substr(layer_end + 1, part_end - layer_end - 1);
-    for (const auto& [from, to] : inner)
-        if (part == from) return "model.layers." + layer + "." + to + gguf_name.substr(part_end);
-    return gguf_name;
+}  // namespace
+
+ModelConfig gguf_model_config(const GgufFile& file, std::span<const Family> table) {
+    const Family& family = find_family(file, table);
+    const MetadataReader reader(file, family);
+
+    const std::int64_t hidden = reader.required(reader.key(Setting::hidden_size));
+    const std::string heads_key = reader.key(Setting::heads);
+    const std::int64_t heads = reader.required(heads_key);
+    if (heads < 1) reader.fail(heads_key, fmt::format("a count of {}", heads));
+    const std::int64_t head_dim =
+        reader.integer(reader.key(Setting::head_dim)).value_or(hidden / heads);
+    refuse_unsupported(reader, file, head_dim);
+    const ConfigKey* theta_key = find_key(family, Setting::rope_theta);
+    const double theta = file.get_float(reader.key(Setting::rope_theta))
+                             .value_or(Json::parse(theta_key->fallback).get<double>());
+    const GgufTensor* embedding = reader.tensor(TensorRole::embedding, ".weight");
+    const std::int64_t vocab = embedding != nullptr && embedding->extents.size() == 2
+                                   ? embedding->extents[1]
+                                   : reader.required(reader.key(Setting::vocab_size));
+
+    Json json;
+    json["architectures"] = {family.hf_class};
+    json["model_type"] = family.model_type;
+    for (const ConfigKey& key : family.keys) {
+        switch (key.setting) {
+            case Setting::activation: json[key.hf] = "silu"; break;
+            case Setting::vocab_size: json[key.hf] = vocab; break;
+            case Setting::hidden_size: json[key.hf] = hidden; break;
+            case Setting::heads: json[key.hf] = heads; break;
+            case Setting::kv_heads:
+                json[key.hf] = reader.integer(reader.key(key.gguf)).value_or(heads);
+                break;
+            case Setting::head_dim: json[key.hf] = head_dim; break;
+            case Setting::intermediate_size:
+            case Setting::layers:
+            case Setting::max_position: json[key.hf] = reader.required(reader.key(key.gguf)); break;
+            case Setting::norm_epsilon:
+                json[key.hf] = reader.required_real(reader.key(key.gguf));
+                break;
+            case Setting::rope_theta: json[key.hf] = theta; break;
+            case Setting::rope_scaling:
+                json[key.hf] =
+                    gguf_rope_scaling(file, std::string(family.gguf_architecture), theta, head_dim);
+                break;
+            case Setting::tie_embeddings:
+                json[key.hf] = reader.tensor(TensorRole::head, ".weight") == nullptr;
+                break;
+            case Setting::attention_bias:
+                json[key.hf] = reader.tensor(TensorRole::query, ".bias") != nullptr;
+                break;
+            case Setting::use_window: json[key.hf] = false; break;
+            case Setting::bos_ids:
+                json[key.hf] = token_ids(file, {"tokenizer.ggml.bos_token_id"}, vocab);
+                break;
+            case Setting::eos_ids:
+                // Chat models end a turn with a token of its own; generation stops at either.
+                json[key.hf] = token_ids(
+                    file, {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}, vocab);
+                break;
+            case Setting::rope_parameters:
+            case Setting::original_max_position:
+            case Setting::layer_types:
+            case Setting::fixed: break;  // said by rope_scaling, or what an absent key stands for
+        }
+    }
+    json["pad_token_id"] = token_ids(file, {"tokenizer.ggml.padding_token_id"}, vocab);
+    json["torch_dtype"] = "float32";
+    return parse_hf_config(json.dump(2) + "\n", file.path(), table);
+}
+
+std::map<std::string, GgufTensorName> gguf_tensor_names(const ModelConfig& config) {
+    std::map<std::string, GgufTensorName> names;
+    const auto add = [&](const ModelTensor& tensor) {
+        for (const char* kind : {".weight", ".bias"})
+            names[tensor.gguf_name + kind] = {tensor.name + kind, tensor.gguf_pair_heads};
+    };
+    add(config.embedding);
+    for (const LayerConfig& layer : config.layers)
+        for (const ModelTensor& tensor : layer.tensors) add(tensor);
+    add(config.final_norm);
+    add(config.head);
+    return names;
 }
 
 }  // namespace vq

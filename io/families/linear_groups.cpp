@@ -1,21 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/families/linear_groups.h"
 
-#include <fmt/format.h>
+#include <algorithm>
+
+#include "base/error.h"
 
 namespace vq {
 
+std::optional<GroupKind> group_of(TensorRole role) {
+    switch (role) {
+        case TensorRole::query:
+        case TensorRole::key:
+        case TensorRole::value: return GroupKind::qkv;
+        case TensorRole::attention_out: return GroupKind::attention_out;
+        case TensorRole::gate:
+        case TensorRole::up: return GroupKind::gate_up;
+        case TensorRole::down: return GroupKind::down;
+        case TensorRole::embedding:
+        case TensorRole::attention_norm:
+        case TensorRole::mlp_norm:
+        case TensorRole::final_norm:
+        case TensorRole::head: return std::nullopt;
+    }
+    return std::nullopt;
+}
+
 std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer) {
-    const auto weight = [&](const char* part) {
-        return fmt::format("model.layers.{}.{}.weight", layer, part);
-    };
-    return {
-        {{weight("self_attn.q_proj"), weight("self_attn.k_proj"), weight("self_attn.v_proj")},
-         config.hidden_size},
-        {{weight("self_attn.o_proj")}, config.n_heads * config.head_dim},
-        {{weight("mlp.gate_proj"), weight("mlp.up_proj")}, config.hidden_size},
-        {{weight("mlp.down_proj")}, config.intermediate_size},
-    };
+    VQ_ASSERT(layer >= 0 && layer < config.n_layers());
+    std::vector<LinearGroup> groups;
+    for (const ModelTensor& tensor : config.layers[static_cast<std::size_t>(layer)].tensors) {
+        const auto kind = group_of(tensor.role);
+        if (!kind) continue;
+        auto group = std::find_if(groups.begin(), groups.end(),
+                                  [&](const LinearGroup& g) { return g.kind == *kind; });
+        if (group == groups.end()) group = groups.insert(groups.end(), {{}, tensor.cols, *kind});
+        group->names.push_back(tensor.name + ".weight");
+    }
+    return groups;
 }
 
 }  // namespace vq

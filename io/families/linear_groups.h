@@ -3,6 +3,7 @@
 // the Hessian, the input rotation and (in the runtime) one product.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,14 +12,22 @@
 
 namespace vq {
 
+/// What a group reads, in the order in which the inputs arise in a block: the normed stream, the
+/// heads' output, the normed stream again, the inside of the MLP.
+enum class GroupKind : std::uint8_t { qkv, attention_out, gate_up, down };
+
+/// The group that a tensor of this role belongs to; nothing for norms and what is not in a block.
+std::optional<GroupKind> group_of(TensorRole role);
+
 /// Linear layers that read the same input, for example q_proj, k_proj and v_proj.
 struct LinearGroup {
     std::vector<std::string> names;  ///< HF tensor names, "...q_proj.weight"
     Index cols = 0;                  ///< width of the common input
+    GroupKind kind = GroupKind::qkv;
 };
 
 /// The linear layers of transformer block `layer`, grouped by common input, in the order in which
-/// their inputs arise: q k v, o, gate up, down.
+/// their inputs arise.
 std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer);
 
 }  // namespace vq

@@ -64,7 +64,7 @@ public:
         std::vector<std::string> names;
         const bool all = scope_ == CodebookScope::model;
         const Index first = all ? 0 : layer;
-        const Index last = all ? source_.config().n_layers : layer + 1;
+        const Index last = all ? source_.config().n_layers() : layer + 1;
         for (Index l = first; l < last; ++l)
             for (const LinearGroup& g : linear_groups(source_.config(), l))
                 names.insert(names.end(), g.names.begin(), g.names.end());
@@ -130,7 +130,7 @@ void note_oddities(const TensorReport& t, double wanted_damping, const Progress&
 
 LayerShapes quantized_shapes(const WeightSource& source) {
     LayerShapes shapes;
-    for (Index l = 0; l < source.config().n_layers; ++l) {
+    for (Index l = 0; l < source.config().n_layers(); ++l) {
         auto& layer = shapes.emplace_back();
         for (const LinearGroup& g : linear_groups(source.config(), l))
             for (const std::string& name : g.names) layer.push_back(source.shape(name));
@@ -196,7 +196,7 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
     const double share =
         one_for_all ? family_of(settings.code).codebook_bits(settings.code) / total : 0.0;
 
-    for (Index l = 0; l < source.config().n_layers; ++l) {
+    for (Index l = 0; l < source.config().n_layers(); ++l) {
         progress.report(done, total, fmt::format("layer {}", l));
         const SharedCodes& codes = shared.of_layer(l, progress);
         double layer_weights = 0;

@@ -167,10 +167,21 @@ TEST_F(Checkpoint, TokenizerFilesComeAlong) {
 
 TEST_F(Checkpoint, TensorsThatOldFilesCarryAlongAreIgnored) {
     write_hf_folder(folder_.path(), TinyModel(), SafetensorType::f32, [](auto& list) {
-        list.push_back({"lm_head.weight", 12, 32});
+        list.push_back({"lm_head.weight", 12, 32, "model.embed_tokens.weight"});
         list.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", 0, 8});
     });
     expect_tiny_weights(*open_checkpoint(folder_.path()), TinyModel());
+}
+
+TEST_F(Checkpoint, ATiedModelWithAnotherHeadIsRefused) {
+    EXPECT_THAT(error_of_folder([](auto& list) {
+                    list.push_back({"lm_head.weight", 12, 32});
+                }),
+                AllOf(HasSubstr("lm_head.weight"), HasSubstr("tie_word_embeddings")));
+    EXPECT_THAT(error_of_folder([](auto& list) {
+                    list.push_back({"lm_head.weight", 11, 32, "model.embed_tokens.weight"});
+                }),
+                HasSubstr("lm_head.weight"));
 }
 
 TEST_F(Checkpoint, TiedEmbeddingsMayStandUnderTheNameOfTheOutput) {

@@ -190,6 +190,7 @@ struct TinyModel {
     struct Entry {
         std::string name;
         std::int64_t rows, cols;
+        std::string like = {};  ///< holds the values of the tensor of this name, if any
     };
     std::vector<Entry> tensors() const;
 };
@@ -246,7 +247,8 @@ inline std::vector<float> tiny_values(const TinyModel::Entry& entry) {
     std::vector<float> values(
         static_cast<std::size_t>(std::max<std::int64_t>(1, entry.rows) * entry.cols));
     for (std::size_t i = 0; i < values.size(); ++i)
-        values[i] = tiny_value(entry.name, static_cast<std::int64_t>(i));
+        values[i] =
+            tiny_value(entry.like.empty() ? entry.name : entry.like, static_cast<std::int64_t>(i));
     return values;
 }
 

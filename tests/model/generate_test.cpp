@@ -142,11 +142,9 @@ TEST(Generate, CancellingReturnsWhatThereIs) {
 }
 
 TEST(Generate, PiecesMakeUpTheTextAndNeverSplitACharacter) {
-    ModelConfig config = test::tiny_qwen2();
-    config.vocab_size = 256;
-    config.hidden_size = 256;
-    config.n_layers = 0;
-    config.tie_embeddings = true;
+    ModelConfig config = test::tiny_qwen2(
+        {{"vocab_size", 256}, {"hidden_size", 256}, {"tie_word_embeddings", true}});
+    config.layers.clear();
     // A model that always says the byte that comes next in a cycle through multi-byte text.
     const std::string cycle = "a\xC3\xA9\xE4\xBD\xA0\xF0\x9F\x98\x80";
     MemorySource source = random_model(config, 37);

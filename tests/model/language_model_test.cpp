@@ -47,13 +47,12 @@ TEST(LanguageModel, Qwen2WithBiasesMatchesTheReference) {
 }
 
 TEST(LanguageModel, OutputBiasAndRopeScalingMatchTheReference) {
-    ModelConfig config = test::tiny_llama();
-    config.attention_bias = true;
-    config.attention_output_bias = true;
-    config.rope_scaling.type = RopeScaling::Type::llama3;
-    config.rope_scaling.factor = 8;
-    config.rope_scaling.original_max_position = 32;
-    expect_reference(config, 100);
+    const Json llama3 = {{"rope_type", "llama3"},
+                         {"factor", 8},
+                         {"low_freq_factor", 1},
+                         {"high_freq_factor", 4},
+                         {"original_max_position_embeddings", 32}};
+    expect_reference(test::tiny_llama({{"attention_bias", true}, {"rope_scaling", llama3}}), 100);
 }
 
 TEST(LanguageModel, CachedPiecesEqualOneFullPass) {

@@ -11,31 +11,31 @@
 namespace vq {
 namespace {
 
-ModelConfig with_scaling(RopeScaling::Type type, double factor) {
-    ModelConfig c = test::tiny_llama();
-    c.head_dim = 64;
-    c.rope_theta = 500000.0;
-    c.rope_scaling.type = type;
-    c.rope_scaling.factor = factor;
+RopeConfig with_scaling(RopeConfig::Scaling scaling, double factor) {
+    RopeConfig c;
+    c.dims = 64;
+    c.theta = 500000.0;
+    c.scaling = scaling;
+    c.factor = factor;
     return c;
 }
 
 TEST(Rope, FrequenciesFallGeometricallyFromOne) {
-    const auto f = rope_frequencies(with_scaling(RopeScaling::Type::none, 1));
+    const auto f = rope_frequencies(with_scaling(RopeConfig::Scaling::none, 1));
     ASSERT_EQ(f.size(), 32U);
     for (std::size_t i = 0; i < 32; ++i)
         EXPECT_FLOAT_EQ(f[i], static_cast<float>(std::pow(500000.0, -static_cast<double>(i) / 32)));
 }
 
 TEST(Rope, LinearScalingDividesEveryFrequency) {
-    const auto plain = rope_frequencies(with_scaling(RopeScaling::Type::none, 1));
-    const auto scaled = rope_frequencies(with_scaling(RopeScaling::Type::linear, 4));
+    const auto plain = rope_frequencies(with_scaling(RopeConfig::Scaling::none, 1));
+    const auto scaled = rope_frequencies(with_scaling(RopeConfig::Scaling::linear, 4));
     for (std::size_t i = 0; i < plain.size(); ++i) EXPECT_FLOAT_EQ(scaled[i], plain[i] / 4);
 }
 
 TEST(Rope, Llama3ScalingKeepsShortWavesDividesLongOnesAndBlendsBetween) {
-    const auto plain = rope_frequencies(with_scaling(RopeScaling::Type::none, 1));
-    const auto scaled = rope_frequencies(with_scaling(RopeScaling::Type::llama3, 8));
+    const auto plain = rope_frequencies(with_scaling(RopeConfig::Scaling::none, 1));
+    const auto scaled = rope_frequencies(with_scaling(RopeConfig::Scaling::llama3, 8));
     int kept = 0;
     int divided = 0;
     int blended = 0;
@@ -60,10 +60,10 @@ TEST(Rope, Llama3ScalingKeepsShortWavesDividesLongOnesAndBlendsBetween) {
 }
 
 TEST(Rope, ScoresDependOnlyOnTheDistanceOfPositions) {
-    const ModelConfig c = test::tiny_llama();
+    const RopeConfig c = test::tiny_llama().rope;
     const RopeTable table(c, 64);
-    const Matrix q0 = test::random_matrix(1, c.head_dim, 1.0, 1);
-    const Matrix k0 = test::random_matrix(1, c.head_dim, 1.0, 2);
+    const Matrix q0 = test::random_matrix(1, c.dims, 1.0, 1);
+    const Matrix k0 = test::random_matrix(1, c.dims, 1.0, 2);
     const auto score = [&](Index q_position, Index k_position) {
         Matrix q = q0;
         Matrix k = k0;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "io/checkpoints/weight_source.h"
@@ -61,75 +62,59 @@ inline Matrix random_matrix(Index rows, Index cols, double scale, std::uint64_t 
 inline MemorySource random_model(const ModelConfig& config, std::uint64_t seed) {
     MemorySource source;
     source.model = config;
-    const Index hidden = config.hidden_size;
-    const Index q = config.n_heads * config.head_dim;
-    const Index kv = config.n_kv_heads * config.head_dim;
-    const auto weight = [&](const std::string& name, Index rows, Index cols) {
-        source.tensors[name] =
-            random_matrix(rows, cols, 1.5 / std::sqrt(static_cast<double>(cols)), ++seed);
+    const auto weight = [&](const ModelTensor& tensor) {
+        const double scale = 1.5 / std::sqrt(static_cast<double>(tensor.cols));
+        source.tensors[tensor.name + ".weight"] =
+            random_matrix(tensor.rows, tensor.cols, scale, ++seed);
     };
     const auto vector = [&](const std::string& name, Index n, double centre, double spread) {
         source.tensors[name] =
             (random_matrix(1, n, spread, ++seed).array() + static_cast<float>(centre)).matrix();
     };
-    source.tensors["model.embed_tokens.weight"] =
-        random_matrix(config.vocab_size, hidden, 1.0, ++seed);
-    for (Index l = 0; l < config.n_layers; ++l) {
-        const std::string p = "model.layers." + std::to_string(l) + ".";
-        vector(p + "input_layernorm.weight", hidden, 1.0, 0.2);
-        vector(p + "post_attention_layernorm.weight", hidden, 1.0, 0.2);
-        weight(p + "self_attn.q_proj.weight", q, hidden);
-        weight(p + "self_attn.k_proj.weight", kv, hidden);
-        weight(p + "self_attn.v_proj.weight", kv, hidden);
-        weight(p + "self_attn.o_proj.weight", hidden, q);
-        weight(p + "mlp.gate_proj.weight", config.intermediate_size, hidden);
-        weight(p + "mlp.up_proj.weight", config.intermediate_size, hidden);
-        weight(p + "mlp.down_proj.weight", hidden, config.intermediate_size);
-        if (config.attention_bias) {
-            vector(p + "self_attn.q_proj.bias", q, 0.0, 0.3);
-            vector(p + "self_attn.k_proj.bias", kv, 0.0, 0.3);
-            vector(p + "self_attn.v_proj.bias", kv, 0.0, 0.3);
-        }
-        if (config.attention_output_bias) vector(p + "self_attn.o_proj.bias", hidden, 0.0, 0.3);
+    source.tensors[config.embedding.name + ".weight"] =
+        random_matrix(config.vocab_size, config.hidden_size, 1.0, ++seed);
+    for (const LayerConfig& layer : config.layers) {
+        for (const ModelTensor& t : layer.tensors)
+            if (is_norm(t.role)) vector(t.name + ".weight", t.cols, 1.0, 0.2);
+        for (const ModelTensor& t : layer.tensors)
+            if (!is_norm(t.role)) weight(t);
+        for (const ModelTensor& t : layer.tensors)
+            if (t.bias) vector(t.name + ".bias", t.rows, 0.0, 0.3);
     }
-    vector("model.norm.weight", hidden, 1.0, 0.2);
-    if (!config.tie_embeddings) weight("lm_head.weight", config.vocab_size, hidden);
+    vector(config.final_norm.name + ".weight", config.hidden_size, 1.0, 0.2);
+    if (!config.tie_embeddings) weight(config.head);
     return source;
 }
 
 /// GQA with three query heads a key head, head_dim unlike hidden / heads, tied embeddings.
-inline ModelConfig tiny_llama() {
-    ModelConfig c;
-    c.architecture = "llama";
-    c.vocab_size = 700;  // more than one block of the head
-    c.hidden_size = 40;
-    c.intermediate_size = 72;
-    c.n_layers = 2;
-    c.n_heads = 6;
-    c.n_kv_heads = 2;
-    c.head_dim = 10;
-    c.max_position = 512;
-    c.rms_norm_eps = 1e-5;
-    c.rope_theta = 10000.0;
-    c.tie_embeddings = true;
-    c.eos_ids = {2};
-    return c;
+/// `changes` are keys of config.json.
+inline ModelConfig tiny_llama(const Json& changes = Json::object()) {
+    Json json = {{"model_type", "llama"},
+                 {"vocab_size", 700},  // more than one block of the head
+                 {"hidden_size", 40},
+                 {"intermediate_size", 72},
+                 {"num_hidden_layers", 2},
+                 {"num_attention_heads", 6},
+                 {"num_key_value_heads", 2},
+                 {"head_dim", 10},
+                 {"max_position_embeddings", 512},
+                 {"rms_norm_eps", 1e-5},
+                 {"rope_theta", 10000.0},
+                 {"tie_word_embeddings", true},
+                 {"bos_token_id", nullptr},
+                 {"eos_token_id", 2}};
+    json.update(changes);
+    return parse_hf_config(json.dump(), "tiny model");
 }
 
 /// Biases in q, k, v; a head of its own; one key head a query head.
-inline ModelConfig tiny_qwen2() {
-    ModelConfig c = tiny_llama();
-    c.architecture = "qwen2";
-    c.vocab_size = 97;
-    c.hidden_size = 48;
-    c.n_heads = 4;
-    c.n_kv_heads = 4;
-    c.head_dim = 12;
-    c.rms_norm_eps = 1e-6;
-    c.rope_theta = 1000000.0;
-    c.tie_embeddings = false;
-    c.attention_bias = true;
-    return c;
+inline ModelConfig tiny_qwen2(const Json& changes = Json::object()) {
+    Json json = {
+        {"model_type", "qwen2"},    {"vocab_size", 97},         {"hidden_size", 48},
+        {"num_attention_heads", 4}, {"num_key_value_heads", 4}, {"head_dim", 12},
+        {"rms_norm_eps", 1e-6},     {"rope_theta", 1000000.0},  {"tie_word_embeddings", false}};
+    json.update(changes);
+    return tiny_llama(json);
 }
 
 inline std::vector<TokenId> random_tokens(Index count, Index vocab, std::uint64_t seed) {
@@ -182,57 +167,59 @@ inline Reference reference_forward(const MemorySource& source, const std::vector
         if (source.has(part + ".bias")) y.rowwise() += tensor(part + ".bias").row(0);
         return y;
     };
-    const std::vector<float> frequency = rope_frequencies(c);
+    const std::vector<float> frequency = rope_frequencies(c.rope);
     Reference out;
     MatrixD stream(count, c.hidden_size);
-    const MatrixD embedding = tensor("model.embed_tokens.weight");
+    const MatrixD embedding = tensor(c.embedding.name + ".weight");
     for (Index t = 0; t < count; ++t)
         stream.row(t) = embedding.row(tokens[static_cast<std::size_t>(t)]);
-    for (Index l = 0; l < c.n_layers; ++l) {
-        const std::string p = "model.layers." + std::to_string(l) + ".";
+    for (const LayerConfig& layer : c.layers) {
+        const auto named = [&](TensorRole role) { return layer.tensor(role).name; };
+        const Index head_dim = layer.head_dim;
         std::vector<MatrixD> inputs;
-        MatrixD x =
-            reference_norm(stream, source.read(p + "input_layernorm.weight"), c.rms_norm_eps);
+        MatrixD x = reference_norm(
+            stream, source.read(named(TensorRole::attention_norm) + ".weight"), c.rms_norm_eps);
         inputs.push_back(x);
-        MatrixD q = product(x, p + "self_attn.q_proj");
-        MatrixD k = product(x, p + "self_attn.k_proj");
-        const MatrixD v = product(x, p + "self_attn.v_proj");
-        reference_rope(q, c.n_heads, c.head_dim, frequency);
-        reference_rope(k, c.n_kv_heads, c.head_dim, frequency);
-        MatrixD a = MatrixD::Zero(count, c.n_heads * c.head_dim);
-        for (Index h = 0; h < c.n_heads; ++h) {
-            const Index kv = h / (c.n_heads / c.n_kv_heads) * c.head_dim;
+        MatrixD q = product(x, named(TensorRole::query));
+        MatrixD k = product(x, named(TensorRole::key));
+        const MatrixD v = product(x, named(TensorRole::value));
+        reference_rope(q, layer.n_heads, head_dim, frequency);
+        reference_rope(k, layer.n_kv_heads, head_dim, frequency);
+        MatrixD a = MatrixD::Zero(count, layer.n_heads * head_dim);
+        for (Index h = 0; h < layer.n_heads; ++h) {
+            const Index kv = h / (layer.n_heads / layer.n_kv_heads) * head_dim;
             for (Index t = 0; t < count; ++t) {
                 std::vector<double> score(static_cast<std::size_t>(t) + 1);
                 double sum = 0;
                 for (Index s = 0; s <= t; ++s) {
                     const double dot = q.row(t)
-                                           .segment(h * c.head_dim, c.head_dim)
-                                           .dot(k.row(s).segment(kv, c.head_dim));
+                                           .segment(h * head_dim, head_dim)
+                                           .dot(k.row(s).segment(kv, head_dim));
                     score[static_cast<std::size_t>(s)] =
-                        std::exp(dot / std::sqrt(static_cast<double>(c.head_dim)));
+                        std::exp(dot / std::sqrt(static_cast<double>(head_dim)));
                     sum += score[static_cast<std::size_t>(s)];
                 }
                 for (Index s = 0; s <= t; ++s)
-                    a.row(t).segment(h * c.head_dim, c.head_dim) +=
-                        score[static_cast<std::size_t>(s)] / sum * v.row(s).segment(kv, c.head_dim);
+                    a.row(t).segment(h * head_dim, head_dim) +=
+                        score[static_cast<std::size_t>(s)] / sum * v.row(s).segment(kv, head_dim);
             }
         }
         inputs.push_back(a);
-        stream += product(a, p + "self_attn.o_proj");
-        x = reference_norm(stream, source.read(p + "post_attention_layernorm.weight"),
+        stream += product(a, named(TensorRole::attention_out));
+        x = reference_norm(stream, source.read(named(TensorRole::mlp_norm) + ".weight"),
                            c.rms_norm_eps);
         inputs.push_back(x);
-        const MatrixD gate = product(x, p + "mlp.gate_proj");
+        const MatrixD gate = product(x, named(TensorRole::gate));
         const MatrixD inside = (gate.array() / (1.0 + (-gate.array()).exp()))
                                    .matrix()
-                                   .cwiseProduct(product(x, p + "mlp.up_proj"));
+                                   .cwiseProduct(product(x, named(TensorRole::up)));
         inputs.push_back(inside);
-        stream += product(inside, p + "mlp.down_proj");
+        stream += product(inside, named(TensorRole::down));
         out.group_input.push_back(std::move(inputs));
     }
-    const MatrixD x = reference_norm(stream, source.read("model.norm.weight"), c.rms_norm_eps);
-    out.logits = x * (c.tie_embeddings ? embedding : tensor("lm_head.weight")).transpose();
+    const MatrixD x =
+        reference_norm(stream, source.read(c.final_norm.name + ".weight"), c.rms_norm_eps);
+    out.logits = x * tensor(c.output().name + ".weight").transpose();
     return out;
 }
 

@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
         const auto ids = tokenizer->encode(text, false);
         const bool same = tokenizer->decode(ids, true) == text;
         std::printf("%s %d layers, %zu tokens, text %s\n", model->config().architecture.c_str(),
-                    static_cast<int>(model->config().n_layers), ids.size(),
+                    static_cast<int>(model->config().n_layers()), ids.size(),
                     same ? "unchanged" : "changed");
         return same ? 0 : 1;
     } catch (const vq::Error& error) {

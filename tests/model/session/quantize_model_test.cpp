@@ -79,7 +79,7 @@ private:
 class RandomWalk final : public LayerWalk {
 public:
     explicit RandomWalk(const ModelConfig& config) : config_(config) {}
-    Index layers() const override { return config_.n_layers; }
+    Index layers() const override { return config_.n_layers(); }
     void collect(Index layer, Index group, HessianSum& sum, DriftSum* /*drift*/) override {
         calls.push_back("collect " + std::to_string(layer) + " " + std::to_string(group));
         const Matrix x = correlated_inputs(300, sum.cols(), 100 + 10 * layer + group);

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "base/json.h"
-#include "io/families/gguf_config.h"
 #include "tests/io/formats_fixture.h"
 
 namespace vq::test {
@@ -20,6 +19,14 @@ Json base_config() {
 
 ModelConfig parse(const Json& json) {
     return parse_hf_config(json.dump(), "config.json");
+}
+
+/// Names of the last block's layers that have a bias.
+std::string biased(const ModelConfig& config) {
+    std::string names;
+    for (const ModelTensor& tensor : config.layers.back().tensors)
+        if (tensor.bias) names += tensor.name.substr(tensor.name.rfind('.') + 1) + " ";
+    return names;
 }
 
 /// The error of the base configuration with one key set.
@@ -37,17 +44,20 @@ TEST(ModelConfig, ReadsALlamaConfiguration) {
     EXPECT_EQ(config.architecture, "llama");
     EXPECT_EQ(config.vocab_size, 12);
     EXPECT_EQ(config.hidden_size, 32);
-    EXPECT_EQ(config.intermediate_size, 64);
-    EXPECT_EQ(config.n_layers, 2);
-    EXPECT_EQ(config.n_heads, 2);
-    EXPECT_EQ(config.n_kv_heads, 1);
-    EXPECT_EQ(config.head_dim, 24);
+    ASSERT_EQ(config.n_layers(), 2);
+    for (const LayerConfig& layer : config.layers) {
+        EXPECT_EQ(layer.intermediate_size, 64);
+        EXPECT_EQ(layer.n_heads, 2);
+        EXPECT_EQ(layer.n_kv_heads, 1);
+        EXPECT_EQ(layer.head_dim, 24);
+    }
     EXPECT_EQ(config.max_position, 64);
     EXPECT_EQ(config.rms_norm_eps, 1e-5);
-    EXPECT_EQ(config.rope_theta, 500000.0);
-    EXPECT_EQ(config.rope_scaling.type, RopeScaling::Type::none);
+    EXPECT_EQ(config.rope.theta, 500000.0);
+    EXPECT_EQ(config.rope.dims, 24);
+    EXPECT_EQ(config.rope.scaling, RopeConfig::Scaling::none);
     EXPECT_TRUE(config.tie_embeddings);
-    EXPECT_FALSE(config.attention_bias);
+    EXPECT_EQ(biased(config), "");
     EXPECT_EQ(config.bos_ids, std::vector<std::int64_t>{1});
     EXPECT_EQ(config.eos_ids, std::vector<std::int64_t>{2});
     EXPECT_EQ(config.hf_json, json.dump()) << "kept verbatim";
@@ -59,11 +69,11 @@ TEST(ModelConfig, AbsentKeysMeanWhatTransformersAssumes) {
                             "tie_word_embeddings", "bos_token_id", "eos_token_id", "hidden_act"})
         json.erase(key);
     ModelConfig config = parse(json);
-    EXPECT_EQ(config.n_kv_heads, config.n_heads);
-    EXPECT_EQ(config.head_dim, 16);
+    EXPECT_EQ(config.layers[1].n_kv_heads, config.layers[1].n_heads);
+    EXPECT_EQ(config.layers[1].head_dim, 16);
     EXPECT_EQ(config.max_position, 2048);
     EXPECT_EQ(config.rms_norm_eps, 1e-6);
-    EXPECT_EQ(config.rope_theta, 10000.0);
+    EXPECT_EQ(config.rope.theta, 10000.0);
     EXPECT_FALSE(config.tie_embeddings);
     EXPECT_EQ(config.bos_ids, std::vector<std::int64_t>{1});
     json["bos_token_id"] = nullptr;
@@ -88,21 +98,50 @@ TEST(ModelConfig, BothSpellingsOfRopeAreRead) {
     new_form["rope_parameters"]["rope_theta"] = 500000.0;
     for (const Json& json : {old_form, new_form}) {
         const ModelConfig config = parse(json);
-        EXPECT_EQ(config.rope_theta, 500000.0);
-        EXPECT_EQ(config.rope_scaling.type, RopeScaling::Type::llama3);
-        EXPECT_EQ(config.rope_scaling.factor, 32.0);
-        EXPECT_EQ(config.rope_scaling.low_freq_factor, 1.0);
-        EXPECT_EQ(config.rope_scaling.high_freq_factor, 4.0);
-        EXPECT_EQ(config.rope_scaling.original_max_position, 8192);
+        EXPECT_EQ(config.rope.theta, 500000.0);
+        EXPECT_EQ(config.rope.scaling, RopeConfig::Scaling::llama3);
+        EXPECT_EQ(config.rope.factor, 32.0);
+        EXPECT_EQ(config.rope.low_freq_factor, 1.0);
+        EXPECT_EQ(config.rope.high_freq_factor, 4.0);
+        EXPECT_EQ(config.rope.original_max_position, 8192);
     }
     Json linear = base_config();
     linear["rope_scaling"] = {{"type", "linear"}, {"factor", 2}};
-    EXPECT_EQ(parse(linear).rope_scaling.type, RopeScaling::Type::linear);
-    EXPECT_EQ(parse(linear).rope_scaling.factor, 2.0);
+    EXPECT_EQ(parse(linear).rope.scaling, RopeConfig::Scaling::linear);
+    EXPECT_EQ(parse(linear).rope.factor, 2.0);
     Json plain = base_config();
     plain["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 7.0}};
-    EXPECT_EQ(parse(plain).rope_scaling.type, RopeScaling::Type::none);
-    EXPECT_EQ(parse(plain).rope_theta, 7.0);
+    EXPECT_EQ(parse(plain).rope.scaling, RopeConfig::Scaling::none);
+    EXPECT_EQ(parse(plain).rope.theta, 7.0);
+}
+
+TEST(ModelConfig, RopeScalingReplacesRopeParametersWhole) {
+    Json json = base_config();
+    json["rope_theta"] = 7000.0;
+    json["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 2.0}};
+    json["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 3000.0}};
+    EXPECT_EQ(parse(json).rope.scaling, RopeConfig::Scaling::linear);
+    EXPECT_EQ(parse(json).rope.theta, 7000.0);
+    json["rope_scaling"]["rope_theta"] = 5000.0;
+    EXPECT_EQ(parse(json).rope.theta, 5000.0);
+    for (const Json& nothing : {Json(nullptr), Json::object()}) {
+        json["rope_scaling"] = nothing;
+        EXPECT_EQ(parse(json).rope.scaling, RopeConfig::Scaling::none);
+        EXPECT_EQ(parse(json).rope.theta, 3000.0);
+    }
+}
+
+TEST(ModelConfig, OriginalContextMayStandInTwoPlacesIfTheyAgree) {
+    Json json = base_config();
+    json["rope_scaling"] = {
+        {"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 1}, {"high_freq_factor", 4}};
+    EXPECT_THAT(error_of([&] { parse(json); }), HasSubstr("original_max_position_embeddings"));
+    json["original_max_position_embeddings"] = 64;
+    EXPECT_EQ(parse(json).rope.original_max_position, 64);
+    json["rope_scaling"]["original_max_position_embeddings"] = 64;
+    EXPECT_EQ(parse(json).rope.original_max_position, 64);
+    json["original_max_position_embeddings"] = 16;
+    EXPECT_THAT(error_of([&] { parse(json); }), AllOf(HasSubstr(" is 64"), HasSubstr(" is 16")));
 }
 
 TEST(ModelConfig, UnsupportedRopeIsRefused) {
@@ -126,12 +165,10 @@ TEST(ModelConfig, UnsupportedRopeIsRefused) {
 TEST(ModelConfig, BiasesFollowTheArchitecture) {
     Json json = base_config();
     json["attention_bias"] = true;
-    EXPECT_TRUE(parse(json).attention_bias);
-    EXPECT_TRUE(parse(json).attention_output_bias);
+    EXPECT_EQ(biased(parse(json)), "q_proj k_proj v_proj o_proj ");
     json["model_type"] = "qwen2";
     json["attention_bias"] = false;
-    EXPECT_TRUE(parse(json).attention_bias) << "always so in qwen2";
-    EXPECT_FALSE(parse(json).attention_output_bias);
+    EXPECT_EQ(biased(parse(json)), "q_proj k_proj v_proj ") << "always so in qwen2";
 }
 
 TEST(ModelConfig, EndTokensMayBeAList) {
@@ -168,10 +205,12 @@ TEST(ModelConfig, WhatTheRuntimeDoesNotKnowIsRefused) {
     json["use_sliding_window"] = false;
     EXPECT_EQ(parse(json).architecture, "qwen2") << "a window that is not used is none";
     json["use_sliding_window"] = true;
-    EXPECT_THAT(error_of([&] { parse(json); }), HasSubstr("sliding-window"));
+    EXPECT_THAT(error_of([&] { parse(json); }), HasSubstr("use_sliding_window is true"));
     json["use_sliding_window"] = false;
     json["layer_types"] = {"full_attention", "sliding_attention"};
     EXPECT_THAT(error_of([&] { parse(json); }), HasSubstr("sliding_attention"));
+    json["layer_types"] = {"full_attention"};
+    EXPECT_THAT(error_of([&] { parse(json); }), HasSubstr("not a list of 2 layers"));
 }
 
 TEST(ModelConfig, AbsurdNumbersAreRefusedWithTheirValue) {
@@ -199,126 +238,6 @@ TEST(ModelConfig, WhatIsNotAnObjectIsRefused) {
         EXPECT_THAT(error_of([&] { parse_hf_config(bad, "here"); }), HasSubstr("here")) << bad;
     EXPECT_THAT(error_of([&] { parse_hf_config(std::string(200000, '['), "here"); }),
                 HasSubstr("here"));
-}
-
-class GgufConfig : public ::testing::Test {
-protected:
-    ModelConfig config_of(const GgufBuilder& gguf) {
-        write_bytes(path_, gguf.bytes());
-        return gguf_model_config(GgufFile(path_));
-    }
-    std::string error_with(const std::string& key, std::uint32_t value) {
-        GgufBuilder gguf = tiny_gguf(TinyModel());
-        gguf.set(key, value);
-        return error_of([&] { config_of(gguf); });
-    }
-    /// The file of a Llama 3 with heads of 16 and these frequency factors.
-    GgufBuilder with_factors(const std::vector<float>& factors) {
-        GgufBuilder gguf = tiny_gguf(TinyModel());
-        gguf.tensor("rope_freqs.weight", {factors.size()}, 0, raw_floats(factors));
-        return gguf;
-    }
-    TempFolder folder_;
-    std::string path_ = folder_ / "model.gguf";
-};
-
-TEST_F(GgufConfig, MetadataBecomesAnEqualHfConfiguration) {
-    for (const char* architecture : {"llama", "qwen2"}) {
-        TinyModel model;
-        model.architecture = architecture;
-        model.biased = model.architecture == "qwen2";
-        const ModelConfig config = config_of(tiny_gguf(model));
-        const ModelConfig expected = parse_hf_config(model.config_json(), "config.json");
-        EXPECT_EQ(config.architecture, expected.architecture);
-        EXPECT_EQ(config.vocab_size, expected.vocab_size);
-        EXPECT_EQ(config.hidden_size, expected.hidden_size);
-        EXPECT_EQ(config.intermediate_size, expected.intermediate_size);
-        EXPECT_EQ(config.n_layers, expected.n_layers);
-        EXPECT_EQ(config.n_heads, expected.n_heads);
-        EXPECT_EQ(config.n_kv_heads, expected.n_kv_heads);
-        EXPECT_EQ(config.head_dim, expected.head_dim);
-        EXPECT_EQ(config.max_position, expected.max_position);
-        EXPECT_EQ(config.rms_norm_eps, expected.rms_norm_eps);
-        EXPECT_EQ(config.rope_theta, expected.rope_theta);
-        EXPECT_EQ(config.tie_embeddings, expected.tie_embeddings);
-        EXPECT_EQ(config.attention_bias, expected.attention_bias);
-        EXPECT_EQ(config.bos_ids, expected.bos_ids);
-        EXPECT_EQ(config.eos_ids, expected.eos_ids);
-        const Json json = Json::parse(config.hf_json);
-        EXPECT_EQ(json["model_type"], architecture);
-        EXPECT_EQ(json["architectures"].size(), 1u);
-    }
-}
-
-TEST_F(GgufConfig, AnOutputTensorMeansUntied) {
-    TinyModel model;
-    model.tied = false;
-    EXPECT_FALSE(config_of(tiny_gguf(model)).tie_embeddings);
-}
-
-TEST_F(GgufConfig, EndOfTurnIsAnEndTokenToo) {
-    GgufBuilder gguf = tiny_gguf(TinyModel());
-    gguf.set("tokenizer.ggml.eot_token_id", 5u);
-    EXPECT_EQ(config_of(gguf).eos_ids, (std::vector<std::int64_t>{2, 5}));
-}
-
-TEST_F(GgufConfig, FrequencyFactorsOfLlama3BecomeItsScaling) {
-    // Factors of the published formula for theta 10000, 8 pairs, factor 8, original context 1024.
-    std::vector<float> factors;
-    for (int i = 0; i < 8; ++i) {
-        const double wave = 2 * 3.141592653589793 * std::pow(10000.0, i / 8.0);
-        const double smooth = (1024 / wave - 1) / 3;
-        factors.push_back(static_cast<float>(wave < 256    ? 1
-                                             : wave > 1024 ? 8
-                                                           : 1 / ((1 - smooth) / 8 + smooth)));
-    }
-    const ModelConfig config = config_of(with_factors(factors));
-    EXPECT_EQ(config.rope_scaling.type, RopeScaling::Type::llama3);
-    EXPECT_EQ(config.rope_scaling.factor, 8.0);
-    EXPECT_EQ(config.rope_scaling.low_freq_factor, 1.0);
-    EXPECT_EQ(config.rope_scaling.high_freq_factor, 4.0);
-    EXPECT_EQ(config.rope_scaling.original_max_position, 1024);
-    factors[5] *= 1.01F;
-    EXPECT_THAT(error_of([&] { config_of(with_factors(factors)); }),
-                HasSubstr("rope_freqs.weight"));
-    EXPECT_EQ(config_of(with_factors(std::vector<float>(8, 1.0F))).rope_scaling.type,
-              RopeScaling::Type::none);
-    EXPECT_THAT(error_of([&] { config_of(with_factors({1.0F, 2.0F})); }), HasSubstr("2 factors"));
-    EXPECT_THAT(error_of([&] { config_of(with_factors(std::vector<float>(8, NAN))); }),
-                HasSubstr("rope_freqs.weight"));
-}
-
-TEST_F(GgufConfig, LinearScalingIsKept) {
-    GgufBuilder gguf = tiny_gguf(TinyModel());
-    gguf.set("llama.rope.scaling.type", "linear").set("llama.rope.scaling.factor", 4.0F);
-    EXPECT_EQ(config_of(gguf).rope_scaling.type, RopeScaling::Type::linear);
-    EXPECT_EQ(config_of(gguf).rope_scaling.factor, 4.0);
-    gguf = tiny_gguf(TinyModel());
-    gguf.set("llama.rope.scaling.type", "yarn").set("llama.rope.scaling.factor", 4.0F);
-    EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("yarn"));
-}
-
-TEST_F(GgufConfig, WhatTheRuntimeDoesNotKnowIsRefused) {
-    EXPECT_THAT(error_with("llama.expert_count", 8), HasSubstr("mixture of experts"));
-    EXPECT_THAT(error_with("llama.rope.dimension_count", 8), HasSubstr("rope.dimension_count"));
-    EXPECT_THAT(error_with("llama.attention.value_length", 8), HasSubstr("value_length"));
-    EXPECT_THAT(error_with("split.count", 3), HasSubstr("split"));
-    GgufBuilder gguf;
-    gguf.set("general.architecture", "gemma3");
-    EXPECT_THAT(error_of([&] { config_of(gguf); }),
-                AllOf(HasSubstr("\"gemma3\""), HasSubstr("llama"), HasSubstr("qwen2")));
-    gguf = GgufBuilder();
-    gguf.set("general.architecture", "llama");
-    EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("llama.embedding_length"));
-    EXPECT_THAT(error_of([&] { config_of(GgufBuilder()); }), HasSubstr("general.architecture"));
-}
-
-TEST_F(GgufConfig, NamesAreThoseOfHf) {
-    EXPECT_EQ(hf_tensor_name("blk.12.attn_q.bias"), "model.layers.12.self_attn.q_proj.bias");
-    EXPECT_EQ(hf_tensor_name("token_embd.weight"), "model.embed_tokens.weight");
-    EXPECT_EQ(hf_tensor_name("blk.0.ffn_gate_exps.weight"), "blk.0.ffn_gate_exps.weight");
-    for (const char* odd : {"", "blk.", "blk..", "blk.1", "blk.attn_q", "weight"})
-        EXPECT_EQ(hf_tensor_name(odd), odd);
 }
 
 }  // namespace

@@ -1,0 +1,64 @@
+// Reads config.json by the keys of a family's row, and refuses what the row does not know.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "io/families/family.h"
+
+namespace vq {
+
+/// A JSON value as it stands in the file, cut so that it cannot flood a message.
+std::string shown(const Json& value);
+
+/// The value of a key; nullptr when it is absent or null, which config.json uses alike.
+const Json* find_value(const Json& object, const char* key);
+
+/// A finite number above 0. Throws Error that names `key` and the value; `where` names the file.
+double positive_number(const Json& value, const std::string& key, const std::string& where);
+
+/// Text, "" for null pointers. Throws Error that names `key` and the value.
+std::string text_of(const Json* value, const std::string& key, const std::string& where);
+
+class ConfigReader {
+public:
+    /// All three must outlive the reader; `where` names the file in errors. Throws Error when a
+    /// key is neither in the row nor harmless, with its name and value.
+    ConfigReader(const Json& json, const std::string& where, const Family& family);
+
+    const std::string& where() const { return where_; }
+    [[noreturn]] void fail(const std::string& what) const;
+    /// "X is VALUE, only Y is supported", `todo` by default "use a model whose X is Y".
+    [[noreturn]] void fail_unsupported(const std::string& key, const Json& value,
+                                       const std::string& supported) const;
+
+    /// The name of a setting in this family; "" when the family has none.
+    std::string name(Setting setting) const;
+    /// The value in the file, else what stands for an absent key, else nullptr.
+    const Json* find(Setting setting) const;
+
+    /// Throws Error when there is no value, or it is no integer from `least` to `most`.
+    std::int64_t integer(Setting setting, std::int64_t least, std::int64_t most) const;
+    /// `fallback` where there is no value.
+    std::int64_t integer_or(Setting setting, std::int64_t fallback, std::int64_t least,
+                            std::int64_t most) const;
+    double positive(Setting setting) const;
+    /// False where the family has no such key.
+    bool flag(Setting setting) const;
+    /// An id below `vocab_size`, a list of them, or none. A null in the file means none, whatever
+    /// an absent key stands for.
+    std::vector<std::int64_t> ids(Setting setting, std::int64_t vocab_size) const;
+
+private:
+    void check_keys() const;
+
+    const Json& json_;
+    const std::string& where_;
+    const Family& family_;
+    std::map<Setting, Json> fallbacks_;
+};
+
+}  // namespace vq

@@ -1,0 +1,120 @@
+#include <array>
+
+#include "io/families/family.h"
+
+namespace vq {
+
+std::span<const std::string_view> harmless_config_keys() {
+    static constexpr auto keys = std::to_array<std::string_view>({
+        // What the file is, and who wrote it.
+        "_commit_hash",
+        "_name_or_path",
+        "architectures",
+        "base_model_pp_plan",
+        "base_model_tp_plan",
+        "dtype",
+        "finetuning_task",
+        "id2label",
+        "label2id",
+        "model_type",
+        "name_or_path",
+        "problem_type",
+        "task_specific_params",
+        "tokenizer_class",
+        "torch_dtype",
+        "transformers.js_config",
+        "transformers_version",
+        "unsloth_fixed",
+        "unsloth_version",
+        // How another program computes the same.
+        "_attn_implementation",
+        "_attn_implementation_autoset",
+        "_flash_attn_2_enabled",
+        "attn_implementation",
+        "chunk_size_feed_forward",
+        "output_attentions",
+        "output_hidden_states",
+        "return_dict",
+        "tf_legacy_loss",
+        "torchscript",
+        "use_bfloat16",
+        "use_cache",
+        // What a decoder alone does not have.
+        "add_cross_attention",
+        "cross_attention_hidden_size",
+        "decoder_start_token_id",
+        "is_decoder",
+        "is_encoder_decoder",
+        "tie_encoder_decoder",
+        // Training.
+        "attention_dropout",
+        "attention_probs_dropout_prob",
+        "embd_pdrop",
+        "gradient_checkpointing",
+        "hidden_dropout",
+        "hidden_dropout_prob",
+        "initializer_range",
+        "pruned_heads",
+        "resid_pdrop",
+        // Text around the model: lengths of texts, special tokens.
+        "cls_token_id",
+        "mask_token_id",
+        "max_sequence_length",
+        "model_max_length",
+        "pad_token_id",
+        "prefix",
+        "sep_token_id",
+        "tokenizer_model_max_length",
+        "tokenizer_padding_side",
+        "unk_token_id",
+        // Sampling, which generation_config.json says since transformers 4.26.
+        "bad_words_ids",
+        "begin_suppress_tokens",
+        "diversity_penalty",
+        "do_sample",
+        "early_stopping",
+        "encoder_no_repeat_ngram_size",
+        "exponential_decay_length_penalty",
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "length_penalty",
+        "max_length",
+        "min_length",
+        "no_repeat_ngram_size",
+        "num_beam_groups",
+        "num_beams",
+        "num_return_sequences",
+        "output_scores",
+        "remove_invalid_values",
+        "repetition_penalty",
+        "return_dict_in_generate",
+        "suppress_tokens",
+        "temperature",
+        "top_k",
+        "top_p",
+        "typical_p",
+    });
+    return keys;
+}
+
+bool is_norm(TensorRole role) {
+    return role == TensorRole::attention_norm || role == TensorRole::mlp_norm ||
+           role == TensorRole::final_norm;
+}
+
+const ConfigKey* find_key(const Family& family, Setting setting) {
+    for (const ConfigKey& key : family.keys)
+        if (key.setting == setting) return &key;
+    return nullptr;
+}
+
+std::string supported_architectures(std::span<const Family> table) {
+    std::string text = "use a model of the architecture ";
+    for (std::size_t i = 0; i < table.size(); ++i) {
+        if (i > 0) text += i + 1 == table.size() ? " or " : ", ";
+        text += table[i].model_type;
+    }
+    return text;
+}
+
+}  // namespace vq

@@ -1,0 +1,183 @@
+#include "io/families/gguf_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/json.h"
+#include "tests/io/formats_fixture.h"
+
+namespace vq::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class GgufConfig : public ::testing::Test {
+protected:
+    ModelConfig config_of(const GgufBuilder& gguf) {
+        write_bytes(path_, gguf.bytes());
+        return gguf_model_config(GgufFile(path_));
+    }
+    std::string error_with(const std::string& key, std::uint32_t value) {
+        GgufBuilder gguf = tiny_gguf(TinyModel());
+        gguf.set(key, value);
+        return error_of([&] { config_of(gguf); });
+    }
+    /// The file of a Llama 3 with heads of 16 and these frequency factors.
+    GgufBuilder with_factors(const std::vector<float>& factors) {
+        GgufBuilder gguf = tiny_gguf(TinyModel());
+        gguf.tensor("rope_freqs.weight", {factors.size()}, 0, raw_floats(factors));
+        return gguf;
+    }
+    void expect_equal(const LayerConfig& a, const LayerConfig& b) {
+        EXPECT_EQ(a.intermediate_size, b.intermediate_size);
+        EXPECT_EQ(a.n_heads, b.n_heads);
+        EXPECT_EQ(a.n_kv_heads, b.n_kv_heads);
+        EXPECT_EQ(a.head_dim, b.head_dim);
+        ASSERT_EQ(a.tensors.size(), b.tensors.size());
+        for (std::size_t i = 0; i < a.tensors.size(); ++i) {
+            EXPECT_EQ(a.tensors[i].name, b.tensors[i].name);
+            EXPECT_EQ(a.tensors[i].bias, b.tensors[i].bias);
+        }
+    }
+    TempFolder folder_;
+    std::string path_ = folder_ / "model.gguf";
+};
+
+TEST_F(GgufConfig, MetadataBecomesAnEqualHfConfiguration) {
+    for (const char* architecture : {"llama", "qwen2"}) {
+        TinyModel model;
+        model.architecture = architecture;
+        model.biased = model.architecture == "qwen2";
+        const ModelConfig config = config_of(tiny_gguf(model));
+        const ModelConfig expected = parse_hf_config(model.config_json(), "config.json");
+        EXPECT_EQ(config.architecture, expected.architecture);
+        EXPECT_EQ(config.vocab_size, expected.vocab_size);
+        EXPECT_EQ(config.hidden_size, expected.hidden_size);
+        ASSERT_EQ(config.n_layers(), expected.n_layers());
+        for (std::size_t l = 0; l < config.layers.size(); ++l)
+            expect_equal(config.layers[l], expected.layers[l]);
+        EXPECT_EQ(config.max_position, expected.max_position);
+        EXPECT_EQ(config.rms_norm_eps, expected.rms_norm_eps);
+        EXPECT_EQ(config.rope.theta, expected.rope.theta);
+        EXPECT_EQ(config.tie_embeddings, expected.tie_embeddings);
+        EXPECT_EQ(config.bos_ids, expected.bos_ids);
+        EXPECT_EQ(config.eos_ids, expected.eos_ids);
+        const Json json = Json::parse(config.hf_json);
+        EXPECT_EQ(json["model_type"], architecture);
+        EXPECT_EQ(json["architectures"].size(), 1u);
+    }
+}
+
+TEST_F(GgufConfig, AnOutputTensorMeansUntied) {
+    TinyModel model;
+    model.tied = false;
+    EXPECT_FALSE(config_of(tiny_gguf(model)).tie_embeddings);
+}
+
+TEST_F(GgufConfig, EndOfTurnIsAnEndTokenToo) {
+    GgufBuilder gguf = tiny_gguf(TinyModel());
+    gguf.set("tokenizer.ggml.eot_token_id", 5u);
+    EXPECT_EQ(config_of(gguf).eos_ids, (std::vector<std::int64_t>{2, 5}));
+}
+
+TEST_F(GgufConfig, FrequencyFactorsOfLlama3BecomeItsScaling) {
+    // Factors of the published formula for theta 10000, 8 pairs, factor 8, original context 1024.
+    std::vector<float> factors;
+    for (int i = 0; i < 8; ++i) {
+        const double wave = 2 * 3.141592653589793 * std::pow(10000.0, i / 8.0);
+        const double smooth = (1024 / wave - 1) / 3;
+        factors.push_back(static_cast<float>(wave < 256    ? 1
+                                             : wave > 1024 ? 8
+                                                           : 1 / ((1 - smooth) / 8 + smooth)));
+    }
+    const ModelConfig config = config_of(with_factors(factors));
+    EXPECT_EQ(config.rope.scaling, RopeConfig::Scaling::llama3);
+    EXPECT_EQ(config.rope.factor, 8.0);
+    EXPECT_EQ(config.rope.low_freq_factor, 1.0);
+    EXPECT_EQ(config.rope.high_freq_factor, 4.0);
+    EXPECT_EQ(config.rope.original_max_position, 1024);
+    factors[5] *= 1.01F;
+    EXPECT_THAT(error_of([&] { config_of(with_factors(factors)); }),
+                HasSubstr("rope_freqs.weight"));
+    EXPECT_EQ(config_of(with_factors(std::vector<float>(8, 1.0F))).rope.scaling,
+              RopeConfig::Scaling::none);
+    EXPECT_THAT(error_of([&] { config_of(with_factors({1.0F, 2.0F})); }), HasSubstr("2 factors"));
+    EXPECT_THAT(error_of([&] { config_of(with_factors(std::vector<float>(8, NAN))); }),
+                HasSubstr("rope_freqs.weight"));
+}
+
+TEST_F(GgufConfig, LinearScalingIsKept) {
+    GgufBuilder gguf = tiny_gguf(TinyModel());
+    gguf.set("llama.rope.scaling.type", "linear").set("llama.rope.scaling.factor", 4.0F);
+    EXPECT_EQ(config_of(gguf).rope.scaling, RopeConfig::Scaling::linear);
+    EXPECT_EQ(config_of(gguf).rope.factor, 4.0);
+    gguf = tiny_gguf(TinyModel());
+    gguf.set("llama.rope.scaling.type", "yarn").set("llama.rope.scaling.factor", 4.0F);
+    EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("yarn"));
+}
+
+TEST_F(GgufConfig, WhatTheRuntimeDoesNotKnowIsRefused) {
+    EXPECT_THAT(error_with("llama.expert_count", 8), HasSubstr("mixture of experts"));
+    EXPECT_THAT(error_with("llama.rope.dimension_count", 8), HasSubstr("rope.dimension_count"));
+    EXPECT_THAT(error_with("llama.attention.value_length", 8), HasSubstr("value_length"));
+    EXPECT_THAT(error_with("split.count", 3), HasSubstr("split"));
+    GgufBuilder gguf;
+    gguf.set("general.architecture", "gemma3");
+    EXPECT_THAT(error_of([&] { config_of(gguf); }),
+                AllOf(HasSubstr("\"gemma3\""), HasSubstr("llama"), HasSubstr("qwen2")));
+    gguf = GgufBuilder();
+    gguf.set("general.architecture", "llama");
+    EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("llama.embedding_length"));
+    EXPECT_THAT(error_of([&] { config_of(GgufBuilder()); }), HasSubstr("general.architecture"));
+}
+
+TEST_F(GgufConfig, AFactorAloneMeansLinearScaling) {
+    for (const char* key : {"llama.rope.scaling.factor", "llama.rope.scale_linear"}) {
+        GgufBuilder gguf = tiny_gguf(TinyModel());
+        gguf.set(key, 2.0F);
+        EXPECT_EQ(config_of(gguf).rope.scaling, RopeConfig::Scaling::linear);
+        gguf.set("llama.rope.scaling.type", "none");
+        EXPECT_EQ(config_of(gguf).rope.scaling, RopeConfig::Scaling::none);
+    }
+}
+
+TEST_F(GgufConfig, KeysOfTheArchitectureThatAreNotKnownAreRefusedWithTheirValue) {
+    EXPECT_THAT(error_with("llama.attention.sliding_window", 4096),
+                AllOf(HasSubstr("llama.attention.sliding_window is 4096"), HasSubstr(path_)));
+    GgufBuilder gguf = tiny_gguf(TinyModel());
+    gguf.set("llama.logit_scale", 0.5F);
+    EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("llama.logit_scale is 0.5"));
+    gguf = tiny_gguf(TinyModel());
+    gguf.set("llama.pooling", "cls");
+    EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("llama.pooling is \"cls\""));
+    gguf = tiny_gguf(TinyModel());
+    gguf.set("llama.tensor_data_layout", "as it comes").set("general.name", "x");
+    gguf.set("qwen2.attention.sliding_window", 7u);
+    EXPECT_EQ(config_of(gguf).n_layers(), 2) << "notes, and keys of no or another architecture";
+}
+
+TEST_F(GgufConfig, NamesAreThoseOfHf) {
+    TinyModel model;
+    model.biased = true;
+    const auto names = gguf_tensor_names(parse_hf_config(model.config_json(), "config.json"));
+    EXPECT_EQ(names.at("blk.1.attn_q.bias").hf, "model.layers.1.self_attn.q_proj.bias");
+    EXPECT_EQ(names.at("blk.1.attn_q.bias").pair_heads, 2);
+    EXPECT_EQ(names.at("blk.0.attn_k.weight").pair_heads, 1);
+    EXPECT_EQ(names.at("blk.0.attn_v.weight").pair_heads, 0);
+    EXPECT_EQ(names.at("token_embd.weight").hf, "model.embed_tokens.weight");
+    for (const TinyModel::Entry& entry : model.tensors())
+        EXPECT_EQ(names.at(gguf_name(entry.name)).hf, entry.name);
+    for (const char* odd : {"", "blk.", "blk.2.attn_q.weight", "blk.0.ffn_gate_exps.weight"})
+        EXPECT_EQ(names.count(odd), 0U) << odd;
+    model.architecture = "qwen2";
+    EXPECT_EQ(gguf_tensor_names(parse_hf_config(model.config_json(), "config.json"))
+                  .at("blk.0.attn_q.weight")
+                  .pair_heads,
+              0);
+}
+
+}  // namespace
+}  // namespace vq::test
