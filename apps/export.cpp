@@ -11,7 +11,7 @@
 #include "apps/progress_bar.h"
 #include "base/error.h"
 #include "io/checkpoints/checkpoint.h"
-#include "io/checkpoints/safetensors.h"
+#include "io/files/safetensors.h"
 #include "io/hdf5/store.h"
 #include "vq/exports/export_packed.h"
 

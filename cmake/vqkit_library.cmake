@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # vqkit_library(NAME DEPS ... SOURCES ...): one static library per part of the tree. Headers are
-# included from the repository root ("io/checkpoints/gguf.h"), and from <prefix>/include/vqkit once installed.
+# included from the repository root ("io/files/gguf.h"), and from <prefix>/include/vqkit once installed.
 set(VQKIT_LIBRARIES "" CACHE INTERNAL "")
 function(vqkit_library name)
   cmake_parse_arguments(ARG "" "" "DEPS;SOURCES" ${ARGN})

@@ -9,7 +9,7 @@ Everything is made here, from a fixed seed; nothing is downloaded.
 
     compare_tokenizers.py --tool build/tests/io/tokenize_tool
     compare_tokenizers.py --tool ... --tokenizer DIR --text FILE     (also these)
-    compare_tokenizers.py --write-golden tests/io/data               (golden ids for the unit test)
+    compare_tokenizers.py --write-golden tests/io/tokenizers/data    (golden ids for the unit test)
 
 Exit status: 0 equal, 1 different, 77 the Python packages are missing.
 """

@@ -9,7 +9,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "io/checkpoints/gguf.h"
+#include "io/files/gguf.h"
 
 namespace vq {
 

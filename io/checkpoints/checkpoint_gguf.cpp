@@ -9,9 +9,9 @@
 #include "base/parallel.h"
 #include "io/checkpoints/checkpoint.h"
 #include "io/checkpoints/checkpoint_hash.h"
-#include "io/checkpoints/gguf.h"
 #include "io/families/gguf_config.h"
 #include "io/families/gguf_rope.h"
+#include "io/files/gguf.h"
 #include "io/tokenizers/gguf_tokenizer.h"
 
 namespace vq {

@@ -11,7 +11,7 @@
 #include "base/parallel.h"
 #include "io/checkpoints/checkpoint.h"
 #include "io/checkpoints/checkpoint_hash.h"
-#include "io/checkpoints/safetensors.h"
+#include "io/files/safetensors.h"
 
 namespace vq {
 namespace {

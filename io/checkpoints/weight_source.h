@@ -5,19 +5,15 @@
 // by the quantized store.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/matrix.h"
 #include "io/families/model_config.h"
+#include "io/tokenizers/tokenizer_files.h"
 
 namespace vq {
-
-/// The tokenizer as files of a HF folder: name -> bytes. "tokenizer.json" or "tokenizer.model", and
-/// if there "tokenizer_config.json", "special_tokens_map.json", "generation_config.json".
-using TokenizerFiles = std::map<std::string, std::string>;
 
 /// Rows and columns; a vector (norm, bias) has one row.
 struct TensorShape {

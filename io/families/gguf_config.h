@@ -7,8 +7,8 @@
 #include <span>
 #include <string>
 
-#include "io/checkpoints/gguf.h"
 #include "io/families/model_config.h"
+#include "io/files/gguf.h"
 
 namespace vq {
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/checkpoints/ggml_dequant.h"
 #include "io/families/model_config.h"
+#include "io/files/ggml_dequant.h"
 
 namespace vq {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/json.h"
-#include "io/checkpoints/gguf.h"
+#include "io/files/gguf.h"
 
 namespace vq {
 

@@ -3,8 +3,8 @@
 // reader of tokenizers serves both.
 #pragma once
 
-#include "io/checkpoints/gguf.h"
-#include "io/checkpoints/weight_source.h"
+#include "io/files/gguf.h"
+#include "io/tokenizers/tokenizer_files.h"
 
 namespace vq {
 

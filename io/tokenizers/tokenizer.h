@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "io/checkpoints/weight_source.h"
+#include "io/tokenizers/tokenizer_files.h"
 
 namespace vq {
 

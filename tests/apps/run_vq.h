@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "io/checkpoints/safetensors.h"
 #include "io/checkpoints/weight_source.h"
+#include "io/files/safetensors.h"
 #include "tests/io/formats_fixture.h"
 
 namespace vq::test {

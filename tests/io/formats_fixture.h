@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/checkpoints/gguf.h"
-#include "io/checkpoints/safetensors.h"
+#include "io/files/gguf.h"
+#include "io/files/safetensors.h"
 
 namespace vq::test {
 

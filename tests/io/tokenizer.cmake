@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tokenizers: unit tests and golden ids, which always run, and a comparison with the Python
 # packages on a megabyte of text, which is skipped where pip cannot get them.
-vqkit_test(unicode_test SOURCES unicode_test.cpp DEPS vqkit_tokenizer)
-vqkit_test(tokenizer_regex_test SOURCES tokenizer_regex_test.cpp DEPS vqkit_tokenizer)
-vqkit_test(added_tokens_test SOURCES added_tokens_test.cpp DEPS vqkit_tokenizer)
-vqkit_test(tokenizer_test SOURCES tokenizer_test.cpp DEPS vqkit_tokenizer)
+vqkit_test(unicode_test SOURCES tokenizers/unicode_test.cpp DEPS vqkit_tokenizer)
+vqkit_test(tokenizer_regex_test SOURCES tokenizers/tokenizer_regex_test.cpp DEPS vqkit_tokenizer)
+vqkit_test(added_tokens_test SOURCES tokenizers/added_tokens_test.cpp DEPS vqkit_tokenizer)
+vqkit_test(tokenizer_test SOURCES tokenizers/tokenizer_test.cpp DEPS vqkit_tokenizer)
 
-add_executable(tokenize_tool ${CMAKE_CURRENT_LIST_DIR}/tokenize_tool.cpp)
+add_executable(tokenize_tool tokenizers/tokenize_tool.cpp)
 target_link_libraries(tokenize_tool PRIVATE vqkit_tokenizer)
 add_test(NAME io/CompareTokenizersWithPython
   COMMAND bash -c "python=$(\"$1\"/python_env.sh) || { status=$?; echo \"SKIPPED: no Python packages\"; exit $status; }; exec \"$python\" \"$1\"/compare_tokenizers.py --tool \"$2\""

@@ -13,7 +13,7 @@
 namespace vq {
 
 inline std::string read_test_file(const std::string& name) {
-    const std::string path = std::string(VQKIT_TEST_DATA) + "/data/" + name;
+    const std::string path = std::string(VQKIT_TEST_DATA) + "/tokenizers/data/" + name;
     std::ifstream file(path, std::ios::binary);
     if (!file) throw std::runtime_error("cannot read " + path);
     return {std::istreambuf_iterator<char>(file), {}};

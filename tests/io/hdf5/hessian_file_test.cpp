@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "tests/io/store_fixture.h"
+#include "tests/io/hdf5/store_fixture.h"
 
 namespace vq {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "io/tokenizers/unicode.h"
-#include "tests/io/tokenizer_test_files.h"
+#include "tests/io/tokenizers/tokenizer_test_files.h"
 
 namespace vq {
 namespace {

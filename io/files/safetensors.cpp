@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/checkpoints/safetensors.h"
+#include "io/files/safetensors.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

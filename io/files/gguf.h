@@ -13,7 +13,7 @@
 #include <variant>
 #include <vector>
 
-#include "io/checkpoints/ggml_dequant.h"
+#include "io/files/ggml_dequant.h"
 #include "io/files/mapped_file.h"
 
 namespace vq {

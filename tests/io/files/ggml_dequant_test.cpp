@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/checkpoints/ggml_dequant.h"
+#include "io/files/ggml_dequant.h"
 
 #include <gtest/gtest.h>
 
@@ -31,7 +31,7 @@ struct Golden {
 
 std::vector<Golden> read_golden() {
     std::vector<Golden> list;
-    std::ifstream in(std::string(VQKIT_TEST_DATA) + "/dequant_golden.txt");
+    std::ifstream in(std::string(VQKIT_TEST_DATA) + "/files/dequant_golden.txt");
     std::string name, blocks, values;
     while (in >> name >> blocks >> values) {
         Golden golden;

@@ -10,7 +10,7 @@
 
 #include "io/hdf5/store_layout.h"
 #include "io/hdf5/store_verify.h"
-#include "tests/io/store_fixture.h"
+#include "tests/io/hdf5/store_fixture.h"
 
 namespace vq {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/checkpoints/gguf.h"
+#include "io/files/gguf.h"
 
 #include <fmt/format.h>
 

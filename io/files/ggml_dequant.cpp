@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/checkpoints/ggml_dequant.h"
+#include "io/files/ggml_dequant.h"
 
 #include <algorithm>
 #include <array>
