@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/matrix.h"
 #include "base/progress.h"
 #include "io/tokenizers/tokenizer.h"
 

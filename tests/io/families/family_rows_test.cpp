@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/json.h"
@@ -32,6 +33,9 @@ void expect_complete(const Family& family) {
         EXPECT_EQ(numbered(tensor.hf), numbered(tensor.gguf)) << tensor.hf;
     }
     EXPECT_EQ(roles.size(), 12U);
+    // The runtime stacks q, k and v, and gate and up, in this order.
+    EXPECT_TRUE(std::is_sorted(family.tensors.begin(), family.tensors.end(),
+                               [](const auto& a, const auto& b) { return a.role < b.role; }));
     std::set<std::string> keys;
     std::set<Setting> settings;
     for (const ConfigKey& key : family.keys) {
