@@ -6,6 +6,7 @@
 #include "apps/store_totals.h"
 #include "io/hdf5/store.h"
 #include "vq/tensor/code_use.h"
+#include "vq/tensor/stored_tensor.h"
 
 namespace vq::apps {
 namespace {
@@ -62,7 +63,8 @@ Answer run(const std::string& path, bool codes) {
         }
         tensors.push_back(tensor_json(tensor));
         if (codes && !is_dense(tensor)) {
-            const std::vector<StageUse> stages = code_use(store.read(name));
+            const std::vector<StageUse> stages =
+                code_use(parse_stored(store.read(name), meta.shared).coded);
             table += use_text(stages);
             tensors.back()["stages"] = use_json(stages);
         }

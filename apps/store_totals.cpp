@@ -4,12 +4,9 @@
 #include <cmath>
 
 #include "vq/tensor/stored_model.h"
+#include "vq/tensor/stored_tensor.h"
 
 namespace vq::apps {
-
-bool is_dense(const StoredTensor& tensor) {
-    return tensor.spec.value("code", "") == "dense";
-}
 
 StoreTotals totals_of(const StoreReader& store) {
     const StoreSize size = store_size(store);

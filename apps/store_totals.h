@@ -19,7 +19,4 @@ struct StoreTotals {
 
 StoreTotals totals_of(const StoreReader& store);
 
-/// True for a tensor that was not quantized.
-bool is_dense(const StoredTensor& tensor);
-
 }  // namespace vq::apps

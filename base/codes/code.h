@@ -41,6 +41,12 @@ public:
     /// False for a code that no encoder writes (from a damaged file).
     virtual bool valid(const std::uint64_t* code) const = 0;
 
+    /// Bits of each stage's index into a codebook of its own, the first in the lowest bits of a
+    /// code; none where values are computed.
+    virtual const std::vector<int>& stage_bits() const {
+        static const std::vector<int> none;
+        return none;
+    }
     /// The codebook as one vector of parameters, on which decode depends linearly. Structured codes
     /// have none, and need none of the functions below.
     virtual std::vector<float> parameters() const { return {}; }

@@ -46,7 +46,7 @@ public:
     Json describe() const override;
 
     const std::vector<Matrix>& codebooks() const { return codebooks_; }
-    const std::vector<int>& stage_bits() const { return stage_bits_; }
+    const std::vector<int>& stage_bits() const override { return stage_bits_; }
     int beam() const { return beam_; }
 
 private:

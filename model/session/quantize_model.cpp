@@ -26,21 +26,6 @@ std::uint64_t seed_of(std::uint64_t seed, const std::string& name) {
     return seed ^ std::stoull(digits, nullptr, 16);
 }
 
-StoredTensor dense_tensor(const std::string& name, const Matrix& w) {
-    StoredTensor out;
-    out.name = name;
-    out.shape = {w.rows(), w.cols()};
-    out.spec = {{"code", "dense"}};
-    // A vector is cheap and a norm is sensitive; a matrix in fp16 unless it would overflow.
-    const bool half = w.rows() > 1 && w.size() > 0 && w.cwiseAbs().maxCoeff() < 65000.0F;
-    const std::vector<Index> shape =
-        w.rows() > 1 ? std::vector<Index>{w.rows(), w.cols()} : std::vector<Index>{w.cols()};
-    out.arrays["dense"] =
-        half ? Array::from_f16(shape, w.data()) : Array::from_f32(shape, w.data());
-    out.bits_per_weight = half ? 16 : 32;
-    return out;
-}
-
 /// Codebooks that more than one tensor uses, trained before any Hessian is known.
 class SharedCodebooks {
 public:
@@ -177,12 +162,6 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
     QuantizeReport report;
     report.scope = plan.scope;
     SharedCodebooks shared(source, settings, plan.scope, seed);
-    const SharedLookup lookup = [&](const std::string& name) -> const Array& {
-        const auto found = shared.arrays().find(name);
-        if (found == shared.arrays().end())
-            throw Error("no such shared codebook", name, "start again without --resume");
-        return found->second;
-    };
     // With its bias, where that was corrected with the weights.
     const auto finished = [&](const std::string& name) {
         const std::string bias = bias_of(name);
@@ -231,7 +210,7 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                 const std::string bias = bias_of(name);
                 if (finished(name)) {
                     stored = store.read_part(name);
-                    what = decode_stored(stored, lookup);
+                    what = decode_stored(stored, shared.arrays());
                     t.resumed = true;
                 } else {
                     const Matrix w = source.read(name);
@@ -253,7 +232,7 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                         std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
                             .count();
                     if (settings.bias && source.has(bias))
-                        store.write_part(dense_tensor(
+                        store.write_part(store_dense(
                             bias, corrected_bias(source.read(bias), target, what, sum)));
                     store.write_part(stored);
                 }
@@ -268,7 +247,8 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
                 if (hessians.walk != nullptr && hessians.quantized_prefix) {
                     hessians.walk->replace(name, std::move(what));
                     if (store.has(bias))
-                        hessians.walk->replace(bias, decode_stored(store.read_part(bias), lookup));
+                        hessians.walk->replace(
+                            bias, decode_stored(store.read_part(bias), shared.arrays()));
                 }
                 done += static_cast<double>(t.rows * t.cols);
                 quantized.insert(name);
@@ -285,7 +265,7 @@ QuantizeReport quantize_model(const WeightSource& source, const HessianSource& h
     for (const std::string& name : source.names())
         if (quantized.count(name) == 0 && !store.has(name)) {
             progress.check();
-            store.write_part(dense_tensor(name, source.read(name)));
+            store.write_part(store_dense(name, source.read(name)));
         }
     meta.shared = shared.arrays();
     store.finish(meta, source.names());

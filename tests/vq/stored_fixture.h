@@ -11,9 +11,7 @@
 
 namespace vq::test {
 
-inline const SharedLookup no_shared = [](const std::string& name) -> const Array& {
-    throw Error("no such codebook", name, "none");
-};
+inline const SharedArrays no_shared;
 
 /// `read` must take `good`, and throw an Error that names the tensor once `damage` is done to it.
 template <class Damage, class Read>

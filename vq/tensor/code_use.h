@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "io/hdf5/store.h"
+#include "vq/tensor/coded_tensor.h"
 
 namespace vq {
 
@@ -18,8 +18,8 @@ struct StageUse {
     Index codes = 0;     ///< indices counted
 };
 
-/// Stages of all segments of a residual code, in order; empty for other codes, whose words are
-/// computed. Throws Error that names the tensor when codes and description do not fit together.
-std::vector<StageUse> code_use(const StoredTensor& tensor);
+/// Stages of all segments whose code has codebooks, in order; the words of other codes are
+/// computed.
+std::vector<StageUse> code_use(const CodedTensor& tensor);
 
 }  // namespace vq

@@ -28,13 +28,7 @@ public:
     }
     Matrix read(const std::string& name) const override {
         require(name);
-        return decode_stored(reader_.read(name), [&](const std::string& codebook) -> const Array& {
-            const auto found = reader_.meta().shared.find(codebook);
-            if (found == reader_.meta().shared.end())
-                throw Error("the shared codebook \"" + codebook + "\" is missing", path_,
-                            "the store is damaged; quantize again");
-            return found->second;
-        });
+        return decode_stored(reader_.read(name), reader_.meta().shared);
     }
     std::string content_hash() const override {
         return hash_hex(reader_.meta().fingerprint + path_);
@@ -64,7 +58,7 @@ StoreSize store_size(const StoreReader& store) {
     for (const std::string& name : store.names()) {
         const StoredTensor info = store.info(name);
         const auto weights = static_cast<double>(info.shape.rows * info.shape.cols);
-        if (info.spec.value("code", "") == "dense") {
+        if (is_dense(info)) {
             size.dense_weights += weights;
             continue;
         }
@@ -83,13 +77,7 @@ std::vector<std::string> verify_codes(const std::string& path, const Progress& p
         progress.check();
         progress.report(done++, static_cast<double>(reader.names().size()), name);
         try {
-            decode_stored(reader.read(name), [&](const std::string& codebook) -> const Array& {
-                const auto found = reader.meta().shared.find(codebook);
-                if (found == reader.meta().shared.end())
-                    throw Error("the shared codebook \"" + codebook + "\" is missing", name,
-                                "quantize again");
-                return found->second;
-            });
+            decode_stored(reader.read(name), reader.meta().shared);
         } catch (const Error& e) {
             problems.emplace_back(e.what());
         }

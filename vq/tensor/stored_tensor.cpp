@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/error.h"
 #include "base/half.h"
+#include "io/files/checked_math.h"
 #include "vq/layer/column_rates.h"
 #include "vq/tensor/code_families.h"
 #include "vq/tensor/tensor_fields.h"
@@ -29,23 +30,39 @@ Array packed_array(const Segment& s) {
 }
 
 /// Reads a stored tensor with checks: every fault becomes one Error that names the tensor.
-class Decoder {
+class Parser {
 public:
-    Decoder(const StoredTensor& stored, const SharedLookup& shared)
+    Parser(const StoredTensor& stored, const SharedArrays& shared)
         : stored_(stored), shared_(shared), fields_(stored.arrays, stored.name) {}
 
-    Matrix decode() const {
-        const Json& spec = stored_.spec;
-        const Index rows = stored_.shape.rows;
-        const Index cols = stored_.shape.cols;
-        if (spec.value("code", "") == "dense") {
-            const std::vector<float> values = fields_.floats("dense", fields_.array("dense"));
-            if (static_cast<Index>(values.size()) != rows * cols)
+    ParsedTensor parse() const {
+        ParsedTensor out;
+        out.name = stored_.name;
+        out.shape = stored_.shape;
+        if (is_dense(stored_)) {
+            const Array& array = fields_.array("dense");
+            const std::vector<float> values = fields_.floats("dense", array);
+            if (checked_product(out.shape.rows, out.shape.cols) !=
+                static_cast<Index>(values.size()))
                 fields_.fail("the dense array has the wrong size");
-            return Eigen::Map<const Matrix>(values.data(), rows, cols);
+            out.dense = Eigen::Map<const Matrix>(values.data(), out.shape.rows, out.shape.cols);
+            out.dense_type = array.type;
+            return out;
         }
+        const Json& spec = stored_.spec;
+        out.coded = coded(spec);
+        const Json transform = spec.contains("transform") ? spec["transform"] : Json::array();
+        out.transform = Transform::parse(transform, stored_.arrays, out.shape.cols, stored_.name);
+        if (spec.contains("side"))
+            out.side = SideTerms::parse(spec["side"], stored_.arrays, out.shape, stored_.name);
+        return out;
+    }
+
+private:
+    CodedTensor coded(const Json& spec) const {
         const CodeFamily* family = find_stored_family(spec.value("code", ""));
         if (family == nullptr) fields_.fail("unknown code");
+        const auto [rows, cols] = stored_.shape;
         const Index padded_rows = fields_.integer(spec, "padded_rows", rows, rows + 4096);
         const Index padded_cols = fields_.integer(spec, "padded_cols", cols, cols + 8192);
         Index weights = 0;
@@ -84,26 +101,18 @@ public:
             fields_.fail("the array row_scale has the wrong length");
         tensor.set_scales(Eigen::Map<const Matrix>(scales.data(), tensor.scales().rows(),
                                                    tensor.scales().cols()));
-        Matrix w = tensor.decode().topLeftCorner(rows, cols);
-        const Json transform = spec.contains("transform") ? spec["transform"] : Json::array();
-        Transform::parse(transform, stored_.arrays, cols, stored_.name).invert(w);
-        if (spec.contains("side"))
-            SideTerms::parse(spec["side"], stored_.arrays, stored_.shape, stored_.name).add_to(w);
-        if (!w.allFinite()) fields_.fail("a decoded weight is not finite");
-        return w;
+        return tensor;
     }
 
-private:
     Segment segment(const Json& entry, const CodeFamily& family, std::size_t i, Along along,
                     Index rows, Index cols, Index col0) const {
         if (!entry.is_object()) fields_.fail("a segment is not an object");
         Segment s;
         s.col0 = col0;
         s.cols = fields_.integer(entry, "cols", 1, cols - col0);
+        s.shared = entry.value("codebook", "");
         const auto parameters = [&](Index count) {
-            const std::string source = entry.value("codebook", "");
-            const Array& words =
-                source.empty() ? fields_.array(segment_array("codebooks", i)) : shared_(source);
+            const Array& words = codebook(s.shared, i);
             if (words.count() != count) fields_.fail("a codebook has the wrong size");
             return fields_.floats("codebooks", words);
         };
@@ -119,8 +128,16 @@ private:
         return s;
     }
 
+    const Array& codebook(const std::string& shared, std::size_t segment) const {
+        if (shared.empty()) return fields_.array(segment_array("codebooks", segment));
+        const auto found = shared_.find(shared);
+        if (found == shared_.end())
+            fields_.fail("the shared codebook \"" + shared + "\" is missing");
+        return found->second;
+    }
+
     const StoredTensor& stored_;
-    const SharedLookup& shared_;
+    const SharedArrays& shared_;
     TensorFields fields_;
 };
 
@@ -176,13 +193,43 @@ StoredTensor store_tensor(const std::string& name, const QuantizedLayer& layer,
     return out;
 }
 
-Matrix decode_stored(const StoredTensor& stored, const SharedLookup& shared) {
+StoredTensor store_dense(const std::string& name, const Matrix& w) {
+    StoredTensor out;
+    out.name = name;
+    out.shape = {w.rows(), w.cols()};
+    out.spec = {{"code", "dense"}};
+    const bool half = w.rows() > 1 && w.size() > 0 && w.cwiseAbs().maxCoeff() < 65000.0F;
+    const std::vector<Index> shape =
+        w.rows() > 1 ? std::vector<Index>{w.rows(), w.cols()} : std::vector<Index>{w.cols()};
+    out.arrays["dense"] =
+        half ? Array::from_f16(shape, w.data()) : Array::from_f32(shape, w.data());
+    out.bits_per_weight = half ? 16 : 32;
+    return out;
+}
+
+bool is_dense(const StoredTensor& stored) {
+    return stored.spec.value("code", "") == "dense";
+}
+
+ParsedTensor parse_stored(const StoredTensor& stored, const SharedArrays& shared) {
     try {
-        return Decoder(stored, shared).decode();
+        return Parser(stored, shared).parse();
     } catch (const nlohmann::json::exception&) {
-        throw Error("the description is not of the right form", stored.name,
-                    "the store is damaged; run `vq verify`, or quantize again");
+        throw damaged_tensor("the description is not of the right form", stored.name);
     }
+}
+
+Matrix decode_parsed(ParsedTensor tensor) {
+    if (tensor.is_dense()) return std::move(tensor.dense);
+    Matrix w = tensor.coded.decode().topLeftCorner(tensor.shape.rows, tensor.shape.cols);
+    tensor.transform.invert(w);
+    tensor.side.add_to(w);
+    if (!w.allFinite()) throw damaged_tensor("a decoded weight is not finite", tensor.name);
+    return w;
+}
+
+Matrix decode_stored(const StoredTensor& stored, const SharedArrays& shared) {
+    return decode_parsed(parse_stored(stored, shared));
 }
 
 double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {

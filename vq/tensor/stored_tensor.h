@@ -3,7 +3,7 @@
 // Also the exact count of bits, before (plan) and after (the bytes of the arrays).
 #pragma once
 
-#include <functional>
+#include <map>
 #include <string>
 
 #include "io/hdf5/store.h"
@@ -11,17 +11,46 @@
 
 namespace vq {
 
-/// Everything of a quantized tensor but what shared codebooks hold. bits_per_weight counts the
+/// The only writer of a tensor's description. Everything of a quantized tensor but what shared codebooks hold. bits_per_weight counts the
 /// arrays; the share of shared codebooks is added by the caller, who knows who shares them.
 StoredTensor store_tensor(const std::string& name, const QuantizedLayer& layer,
                           const std::string& method);
 
-/// Finds a shared codebook (array "codebooks" of a store's /codebooks) by name.
-using SharedLookup = std::function<const Array&(const std::string& name)>;
+/// The same of a tensor that is not quantized: fp16, or fp32 where that would overflow and for
+/// vectors, which are cheap (and norms are sensitive).
+StoredTensor store_dense(const std::string& name, const Matrix& w);
 
-/// The tensor's weights, size (rows, cols). Throws Error when anything in it does not fit together:
-/// sizes, code ranges, scales that are not finite.
-Matrix decode_stored(const StoredTensor& stored, const SharedLookup& shared);
+/// Whether the tensor is not quantized; its attributes are enough.
+bool is_dense(const StoredTensor& stored);
+
+/// Codebooks that several tensors share, by name: those of a store's /codebooks.
+using SharedArrays = std::map<std::string, Array>;
+
+/// A tensor of a store as an object: what all readers work with. Its weights are
+///     W = T^-1(decode(codes)) + side terms,   T the transform,
+/// or `dense`, where it is not quantized; everything below is empty then.
+struct ParsedTensor {
+    std::string name;
+    TensorShape shape;
+    Matrix dense;              ///< size (rows, cols)
+    ElementType dense_type{};  ///< that `dense` has in the store
+    CodedTensor coded;         ///< padded
+    Transform transform;       ///< of the unpadded columns and rows
+    SideTerms side;
+
+    bool is_dense() const { return coded.segments().empty(); }
+};
+
+/// The only reader of a tensor's description. Nothing of it is trusted: throws Error that names the
+/// tensor when anything does not fit together, such as sizes, codes out of range, scales that are
+/// not finite, a shared codebook that is missing.
+ParsedTensor parse_stored(const StoredTensor& stored, const SharedArrays& shared);
+
+/// The weights, size (rows, cols). Throws Error that names the tensor when one is not finite.
+Matrix decode_parsed(ParsedTensor tensor);
+
+/// Both in one.
+Matrix decode_stored(const StoredTensor& stored, const SharedArrays& shared);
 
 /// A code's parameters as the store keeps them: f16, size (codewords of all stages, d).
 Array store_codebook(const Code& code);

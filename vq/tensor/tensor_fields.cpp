@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/bits.h"
-#include "base/error.h"
 #include "io/files/checked_math.h"
 
 namespace vq {
@@ -15,11 +14,15 @@ std::string segment_array(const std::string& base, std::size_t segment) {
     return segment == 0 ? base : base + "_" + std::to_string(segment);
 }
 
+Error damaged_tensor(const std::string& what, const std::string& where) {
+    return {what, where, "the store is damaged; run `vq verify`, or quantize again"};
+}
+
 TensorFields::TensorFields(const std::map<std::string, Array>& arrays, std::string where)
     : arrays_(arrays), where_(std::move(where)) {}
 
 void TensorFields::fail(const std::string& what) const {
-    throw Error(what, where_, "the store is damaged; run `vq verify`, or quantize again");
+    throw damaged_tensor(what, where_);
 }
 
 Index TensorFields::integer(const Json& from, const char* key, Index low, Index high) const {

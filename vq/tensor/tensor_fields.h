@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "base/matrix.h"
 #include "io/files/array.h"
@@ -15,6 +16,9 @@ namespace vq {
 
 /// The name of a segment's array: "codes", "codes_1", ...
 std::string segment_array(const std::string& base, std::size_t segment);
+
+/// What is said of a tensor whose description or arrays cannot be right.
+Error damaged_tensor(const std::string& what, const std::string& where);
 
 class TensorFields {
 public:

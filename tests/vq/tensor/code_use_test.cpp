@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/bits.h"
+#include "lattice/e8p/e8p_code.h"
 #include "tests/vq/stored_fixture.h"
 
 namespace vq {
@@ -19,13 +20,22 @@ StoredTensor tensor() {
     t.spec = {{"code", "residual"},
               {"padded_rows", 8},
               {"padded_cols", 8},
+              {"along", "inputs"},
+              {"scale", "tensor"},
               {"segments", Json::array({{{"cols", 8}, {"dim", 2}, {"stage_bits", {2, 3}}}})}};
     t.arrays["codes"] = Array::from_u8(pack_bits(codes, 5));
+    const std::vector<float> words(24, 1.0F);
+    t.arrays["codebooks"] = Array::from_f16({12, 2}, words.data());
+    t.arrays["row_scale"] = Array::from_f32({1}, words.data());
     return t;
 }
 
+std::vector<StageUse> use_of(const StoredTensor& t) {
+    return code_use(parse_stored(t, test::no_shared).coded);
+}
+
 TEST(CodeUse, CountsEveryStageByItself) {
-    const std::vector<StageUse> stages = code_use(tensor());
+    const std::vector<StageUse> stages = use_of(tensor());
     ASSERT_EQ(stages.size(), 2U);
     EXPECT_EQ(stages[0].bits, 2);
     EXPECT_DOUBLE_EQ(stages[0].entropy, 2.0);
@@ -38,15 +48,16 @@ TEST(CodeUse, CountsEveryStageByItself) {
 }
 
 TEST(CodeUse, ComputedCodesHaveNoWordsToCount) {
-    StoredTensor t = tensor();
-    t.spec["code"] = "trellis";
-    EXPECT_TRUE(code_use(t).empty());
+    Segment s;
+    s.cols = 8;
+    s.code = std::make_shared<E8pCode>(std::vector<int>{16}, 1);
+    EXPECT_TRUE(code_use(CodedTensor(8, 8, Along::inputs, {}, {s})).empty());
 }
 
 TEST(CodeUse, DamageIsAnErrorThatNamesTheTensor) {
     const StoredTensor good = tensor();
     const auto expect_error = [&](const auto& damage) {
-        test::expect_named_error(good, damage, [](const StoredTensor& t) { code_use(t); });
+        test::expect_named_error(good, damage, [](const StoredTensor& t) { use_of(t); });
     };
     expect_error([](StoredTensor& t) { t.arrays.clear(); });
     expect_error([](StoredTensor& t) { t.arrays["codes"].bytes.pop_back(); });

@@ -83,11 +83,8 @@ TEST(StoredTensor, GridsByColumnTakeThePlannedBitsAndComeBack) {
     Settings s = preset_settings("cvxq-grid");
     s.scale_search = 4;
     const SharedCodes shared = test::shared_grids(s);
-    std::map<std::string, Array> arrays;
+    SharedArrays arrays;
     for (const SharedCode& c : shared) arrays[c.name] = store_codebook(*c.code);
-    const SharedLookup lookup = [&](const std::string& name) -> const Array& {
-        return arrays.at(name);
-    };
     for (const double rate : {1.0, 2.37, 3.0, 5.5, 8.0})
         for (const auto& [m, n] : {std::pair<Index, Index>{24, 48}, {17, 40}, {1, 32}, {40, 5}}) {
             s.code.rate = rate;
@@ -96,11 +93,11 @@ TEST(StoredTensor, GridsByColumnTakeThePlannedBitsAndComeBack) {
                                shared, 7, "w", {});
             StoredTensor stored = store_tensor("w", q, s.method);
             stored.spec = Json::parse(stored.spec.dump());
-            EXPECT_EQ(decode_stored(stored, lookup), q.what) << rate << " " << m << "x" << n;
+            EXPECT_EQ(decode_stored(stored, arrays), q.what) << rate << " " << m << "x" << n;
             EXPECT_DOUBLE_EQ(planned_bits({m, n}, s, false),
                              8.0 * static_cast<double>(stored.bytes()));
             stored.spec["segments"][0]["cols"] = n + 1;
-            EXPECT_THROW(decode_stored(stored, lookup), Error);
+            EXPECT_THROW(decode_stored(stored, arrays), Error);
         }
 }
 
