@@ -43,6 +43,7 @@ inline constexpr Index lut_tile = 64;
 inline constexpr Index lut_block = 16;
 inline constexpr int lut_least_bits = 8;
 inline constexpr int lut_most_bits = 10;
+inline constexpr int lut_most_dim = 16;
 
 /// Bytes of one stage's codes of a tile and group.
 static inline Index lut_stage_bytes(int bits) {

@@ -30,6 +30,7 @@ static inline const GridSegment& grid_segment(const Segment& s) {
 
 inline constexpr Index grid_tile = 64;
 inline constexpr Index grid_step = 32;
+inline constexpr int grid_most_bits = 4;
 static inline Index grid_steps(const GridSegment& s) {
     return ceil_div(s.cols, grid_step);
 }

@@ -22,14 +22,20 @@ OutputFile::~OutputFile() {
 }
 
 void OutputFile::write(const void* data, std::int64_t bytes) {
-    VQ_ASSERT(fd_ >= 0);
+    write_at(end_, data, bytes);
+    end_ += bytes;
+}
+
+void OutputFile::write_at(std::int64_t offset, const void* data, std::int64_t bytes) {
+    VQ_ASSERT(fd_ >= 0 && offset >= 0);
     const auto* at = static_cast<const char*>(data);
     while (bytes > 0) {
         const std::int64_t chunk = std::min<std::int64_t>(bytes, std::int64_t{1} << 30);
-        const ssize_t done = ::write(fd_, at, static_cast<std::size_t>(chunk));
+        const ssize_t done = ::pwrite(fd_, at, static_cast<std::size_t>(chunk), offset);
         if (done < 0 && errno == EINTR) continue;
         if (done <= 0) throw system_error("write file", path_, done < 0 ? errno : ENOSPC);
         at += done;
+        offset += done;
         bytes -= done;
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// OutputFile: bytes written one after the other into a file that appears under its name only once
-// it is whole (see AtomicFile).
+// OutputFile: bytes written into a file that appears under its name only once it is whole (see
+// AtomicFile), one after the other or, for a header that is known last, at a place.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,8 @@ public:
     /// removes the temporary file.
     void write(const void* data, std::int64_t bytes);
     void write(std::string_view text);
+    /// Writes at `offset`, which may lie anywhere; write() goes on where it was.
+    void write_at(std::int64_t offset, const void* data, std::int64_t bytes);
     /// Makes the bytes durable and gives the file its name, replacing what was there.
     void commit();
 
@@ -30,6 +32,7 @@ private:
     std::string path_;
     AtomicFile file_;
     int fd_ = -1;
+    std::int64_t end_ = 0;  ///< of what was appended
 };
 
 /// Writes a whole text file atomically.

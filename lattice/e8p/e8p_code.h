@@ -26,6 +26,8 @@ public:
     bool valid(const std::uint64_t* code) const override { return *code >> bits_ == 0; }
     Json describe() const override;
 
+    /// Bits of each stage, and its gain.
+    const std::vector<int>& stages() const { return stage_bits_; }
     const std::vector<float>& gains() const { return gains_; }
     static const std::vector<std::vector<int>>& stage_choices();
 

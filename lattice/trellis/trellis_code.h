@@ -34,6 +34,7 @@ public:
     Json describe() const override;
 
     int bits_per_weight() const { return bits_; }
+    std::uint32_t multiplier() const { return multiplier_; }
 
 private:
     void finish(const std::uint16_t* states, std::uint64_t* code, float* xhat) const;

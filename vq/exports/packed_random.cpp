@@ -5,7 +5,10 @@
 
 #include "base/error.h"
 #include "base/rng.h"
-#include "vq/exports/packed_layout.h"
+#include "codebooks/residual/residual_pack.h"
+#include "codebooks/scalar/grid_pack.h"
+#include "lattice/e8p/e8p_pack.h"
+#include "lattice/trellis/trellis_pack.h"
 
 namespace vq {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes packed files (base/packed/format.h, docs/packed-format.md): the form of a model that
-// kernels read. This unit knows the file; how codes lie in a segment is packed_layout.h, and what a
-// store's tensors become is vq/exports/export_packed.h.
+// kernels read. This unit knows the file; how codes lie in a segment the folders of codes know, and
+// what a store's tensors become is vq/exports/export_packed.h.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,9 @@
 #include "base/half.h"
 #include "base/matrix.h"
 #include "base/packed/format.h"
+#include "base/packed/packed_segment.h"
 
 namespace vq {
-
-struct PackedSegment {
-    decode::SegmentRecord record{};   ///< cols, code and its parameters; the rest is filled in
-    std::vector<std::uint8_t> codes;  ///< laid out, without the slack
-};
 
 struct PackedTensor {
     std::string name;
