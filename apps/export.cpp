@@ -3,22 +3,15 @@
 // store as a packed file, for the decode library.
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <filesystem>
-#include <fstream>
-
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
-#include "io/checkpoints/checkpoint.h"
-#include "io/files/safetensors.h"
 #include "io/hdf5/store.h"
 #include "vq/exports/export_packed.h"
+#include "vq/exports/export_safetensors.h"
 
 namespace vq::apps {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct Options {
     std::string model;
@@ -26,74 +19,6 @@ struct Options {
     std::string output;
     std::string dtype;  ///< empty: the format's
 };
-
-struct Dtype {
-    const char* name;
-    SafetensorType type;
-    const char* torch_name;
-    Index bytes;
-};
-constexpr Dtype dtypes[] = {{"f16", SafetensorType::f16, "float16", 2},
-                            {"bf16", SafetensorType::bf16, "bfloat16", 2},
-                            {"f32", SafetensorType::f32, "float32", 4}};
-
-const Dtype& dtype_of(const std::string& name) {
-    for (const Dtype& dtype : dtypes)
-        if (name == dtype.name) return dtype;
-    throw Error("safetensors files have no such type here", "--dtype " + name,
-                "use f16, bf16 or f32");
-}
-
-/// A folder that takes its name once it is whole, and is gone otherwise.
-class AtomicFolder {
-public:
-    explicit AtomicFolder(const std::string& path) : path_(fs::path(path).lexically_normal()) {
-        if (!path_.has_filename()) path_ = path_.parent_path();
-        std::error_code error;
-        if (fs::exists(path_, error) && !(fs::is_directory(path_, error) && fs::is_empty(path_)))
-            throw Error("the output is there already", path_.string(),
-                        "remove it, or choose another name");
-        if (!fs::is_directory(path_, error)) check_can_write(path_.string());
-        temp_ = path_.string() + ".tmp";
-        fs::remove_all(temp_, error);
-        if (!fs::create_directory(temp_, error))
-            throw system_error("make the folder", temp_.string(), error.value());
-    }
-    ~AtomicFolder() {
-        std::error_code ignored;
-        if (!committed_) fs::remove_all(temp_, ignored);
-    }
-    AtomicFolder(const AtomicFolder&) = delete;
-    AtomicFolder& operator=(const AtomicFolder&) = delete;
-
-    std::string file(const std::string& name) const { return (temp_ / name).string(); }
-    void commit() {
-        std::error_code error;
-        fs::rename(temp_, path_, error);
-        if (error) throw system_error("rename the folder to", path_.string(), error.value());
-        committed_ = true;
-        sync_folder_of(path_.string());
-    }
-
-private:
-    fs::path path_;
-    fs::path temp_;
-    bool committed_ = false;
-};
-
-void write_file(const std::string& path, const std::string& content) {
-    std::ofstream file(path, std::ios::binary);
-    file.write(content.data(), static_cast<std::streamsize>(content.size()));
-    file.close();
-    if (!file) throw system_error("write", path, errno);
-}
-
-std::string config_for(const WeightSource& source, const Dtype& dtype) {
-    Json config = Json::parse(source.config().hf_json);
-    config.erase("quantization_config");
-    config[config.contains("dtype") ? "dtype" : "torch_dtype"] = dtype.torch_name;
-    return config.dump(2) + "\n";
-}
 
 Answer run_packed(const Options& options, const Common& common) {
     const double begin = seconds_since_start();
@@ -127,49 +52,24 @@ Answer run_packed(const Options& options, const Common& common) {
 Answer run(const Options& options, const Common& common) {
     if (options.format == "packed") return run_packed(options, common);
     const double begin = seconds_since_start();
-    const Dtype& dtype = dtype_of(options.dtype.empty() ? "f16" : options.dtype);
+    const std::string dtype = options.dtype.empty() ? "f16" : options.dtype;
     const auto source = open_model_or_store(options.model);
-    AtomicFolder folder(options.output);
-
-    std::vector<SafetensorEntry> entries;
-    double weights = 0;
-    for (const auto& [name, shape, vector] : expected_tensors(source->config())) {
-        std::vector<std::int64_t> dims = {shape.rows, shape.cols};
-        if (vector) dims = {shape.rows * shape.cols};
-        entries.push_back({name, dtype.type, dims});
-        weights += static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
-    }
+    SafetensorsExport done;
     {
         ProgressBar bar(common, "weights");
-        const Progress progress = bar.progress();
-        SafetensorsWriter writer(folder.file("model.safetensors"), entries);
-        double done = 0;
-        for (const SafetensorEntry& entry : entries) {
-            progress.check();
-            progress.report(done, weights, entry.name);
-            const Matrix values = source->read(entry.name);
-            writer.write(entry.name, values.data());
-            done += static_cast<double>(values.size());
-        }
-        writer.finish();
+        done = export_safetensors(*source, dtype, options.output, bar.progress());
     }
-    write_file(folder.file("config.json"), config_for(*source, dtype));
-    for (const auto& [name, content] : source->tokenizer_files())
-        write_file(folder.file(name), content);
-    folder.commit();
-
-    const double bytes = weights * static_cast<double>(dtype.bytes);
     Answer answer;
     answer.document = {{"model", options.model},
                        {"output", options.output},
                        {"format", options.format},
-                       {"dtype", dtype.name},
-                       {"tensors", entries.size()},
-                       {"weight_bytes", static_cast<std::int64_t>(bytes)},
+                       {"dtype", dtype},
+                       {"tensors", done.tensors},
+                       {"weight_bytes", done.weight_bytes},
                        {"seconds", seconds_since_start() - begin},
                        {"peak_rss_bytes", peak_rss_bytes()}};
-    answer.text = fmt::format("{}: {} tensors as {}, {}\n", options.output, entries.size(),
-                              dtype.name, format_bytes(bytes));
+    answer.text = fmt::format("{}: {} tensors as {}, {}\n", options.output, done.tensors, dtype,
+                              format_bytes(static_cast<double>(done.weight_bytes)));
     return answer;
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "io/files/atomic_folder.h"
 #include "io/files/output_file.h"
 #include "tests/io/formats_fixture.h"
 
@@ -89,6 +90,39 @@ TEST(OutputFile, AppearsOnlyWhenCommitted) {
     file.commit();
     EXPECT_EQ(read_bytes(folder / "out"), "new");
     EXPECT_EQ(folder.entries(), 1u);
+}
+
+TEST(OutputFile, AHeaderIsWrittenLastAtItsPlace) {
+    const TempFolder folder;
+    OutputFile file(folder / "out");
+    file.write("....");
+    file.write_at(6, "xy", 2);
+    file.write_at(0, "HD", 2);
+    file.write("ab");  // goes on where it was
+    file.commit();
+    EXPECT_EQ(read_bytes(folder / "out"), "HD..abxy");
+}
+
+TEST(AtomicFolder, AppearsOnlyWhenCommitted) {
+    const TempFolder folder;
+    {
+        const AtomicFolder half(folder / "out");
+        write_text_file(half.file("a"), "x");
+        EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+    }
+    EXPECT_EQ(folder.entries(), 0u) << "an abandoned folder leaves nothing behind";
+    std::filesystem::create_directories(folder / "out.tmp/left");  // by a run that was killed
+    std::filesystem::create_directory(folder / "out");
+    AtomicFolder whole(folder / "out/");
+    write_text_file(whole.file("a"), "x");
+    whole.commit();
+    EXPECT_EQ(read_bytes(folder / "out/a"), "x");
+    EXPECT_EQ(folder.entries(), 1u);
+    EXPECT_THAT(error_of([&] { const AtomicFolder again(folder / "out"); }),
+                HasSubstr("there already"));
+    EXPECT_EQ(read_bytes(folder / "out/a"), "x");
+    EXPECT_THAT(error_of([&] { const AtomicFolder nowhere(folder / "none/out"); }),
+                HasSubstr(folder / "none/out"));
 }
 
 TEST(OutputFile, FaultsOfThePathAreNamed) {

@@ -1,0 +1,30 @@
+// AtomicFolder: a folder of output files that is either whole under its name or not there at all.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace vq {
+
+/// Files are written to "<path>.tmp/" (what a killed run left there is removed), which commit()
+/// renames. Without commit() the destructor removes it.
+class AtomicFolder {
+public:
+    /// Throws Error when `path` is there already (an empty folder is taken over), or when the
+    /// folder that will hold it is missing or cannot be written.
+    explicit AtomicFolder(const std::string& path);
+    ~AtomicFolder();
+    AtomicFolder(const AtomicFolder&) = delete;
+    AtomicFolder& operator=(const AtomicFolder&) = delete;
+
+    /// Where to write the file that will be `name` in the folder.
+    std::string file(const std::string& name) const { return (temp_ / name).string(); }
+    void commit();
+
+private:
+    std::filesystem::path path_;
+    std::filesystem::path temp_;
+    bool committed_ = false;
+};
+
+}  // namespace vq
