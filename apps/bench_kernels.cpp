@@ -11,8 +11,8 @@
 #include "io/files/mapped_file.h"
 #include "io/hdf5/store.h"
 #include "model/kernel_bench.h"
+#include "model/random_packed.h"
 #include "vq/exports/export_packed.h"
-#include "vq/exports/packed_random.h"
 
 namespace vq::apps {
 namespace {

@@ -11,7 +11,7 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "decode/vqkit_decode.hpp"
-#include "vq/exports/packed_random.h"
+#include "model/random_packed.h"
 
 namespace {
 

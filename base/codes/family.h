@@ -13,6 +13,7 @@
 #include "base/codes/code.h"
 #include "base/codes/code_settings.h"
 #include "base/codes/code_spec.h"
+#include "base/codes/coded_view.h"
 #include "base/codes/rates.h"
 #include "base/progress.h"
 
@@ -92,6 +93,9 @@ struct CodeFamily {
     /// ends in fail(what), or in an exception of the JSON library. Null: stored under another name.
     CodePtr (*parse)(const Json& entry, const Parameters& parameters,
                      const SpecFault& fail) = nullptr;
+    /// Codes as kernels read them. Families are asked in the order of their list, until one has a
+    /// layout for all segments of a tensor. Null: none.
+    PackFunction pack = nullptr;
 };
 
 /// The settings of the code for outlier columns: other vectors, one stage, the same training.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/packed/format.h"
@@ -11,9 +12,10 @@ namespace vq {
 struct PackedSegment {
     decode::SegmentRecord record{};   ///< cols, code and its parameters; the rest is filled in
     std::vector<std::uint8_t> codes;  ///< laid out, without the slack
-    /// Of each stage that has words, size (2^stage_bits, dim). Whoever writes the file puts their
-    /// indices there into the record.
+    /// Words of each stage, size (2^stage_bits, dim); the writer of the file puts their indices into
+    /// the record. None: it has no codebooks, or they are there already.
     std::vector<std::vector<float>> codebooks = {};
+    std::string shared = {};  ///< their name when several tensors share them
 };
 
 /// All segments of a tensor, which share its rows.

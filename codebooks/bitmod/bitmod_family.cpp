@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "codebooks/bitmod/bitmod_code.h"
+#include "codebooks/bitmod/bitmod_pack.h"
 
 namespace vq {
 
@@ -49,6 +50,7 @@ const CodeFamily bitmod_family = {
     .vector_bits = vector_bits,
     .make = make,
     .parse = parse,
+    .pack = pack_bitmod,
 };
 
 }  // namespace vq

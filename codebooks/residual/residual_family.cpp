@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "codebooks/residual/residual_code.h"
+#include "codebooks/residual/residual_pack.h"
 #include "codebooks/residual/scalar_grid.h"
 #include "codebooks/residual/universal.h"
 
@@ -110,6 +111,7 @@ const CodeFamily residual_family = {
     .universal = universal,
     .codebook_bits = codebook_bits,
     .parse = parse,
+    .pack = pack_residual,
 };
 
 }  // namespace vq

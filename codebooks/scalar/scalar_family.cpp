@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "codebooks/residual/scalar_grid.h"
+#include "codebooks/scalar/grid_pack.h"
 
 namespace vq {
 
@@ -84,6 +85,7 @@ const CodeFamily scalar_family = {
     .universal = universal,
     .codebook_bits = codebook_bits,
     .distortions = distortions,
+    .pack = pack_grid,
 };
 
 }  // namespace vq

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "lattice/e8p/e8p_code.h"
+#include "lattice/e8p/e8p_pack.h"
 
 namespace vq {
 
@@ -49,6 +50,7 @@ const CodeFamily e8p_family = {
     .stages = stages,
     .make = make,
     .parse = parse,
+    .pack = pack_e8p,
 };
 
 }  // namespace vq

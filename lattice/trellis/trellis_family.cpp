@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "lattice/trellis/trellis_code.h"
 #include "lattice/trellis/trellis_function.h"
+#include "lattice/trellis/trellis_pack.h"
 
 namespace vq {
 
@@ -59,6 +60,7 @@ const CodeFamily trellis_family = {
     .make = make,
     .distortions = distortions,
     .parse = parse,
+    .pack = pack_trellis,
 };
 
 }  // namespace vq

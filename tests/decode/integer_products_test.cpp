@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/random_packed.h"
 #include "tests/decode/packed_cases.h"
-#include "vq/exports/packed_random.h"
 #include "vq/tensor/hadamard.h"
 
 namespace vq {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <utility>
 
 #include "base/error.h"
 
@@ -35,6 +37,8 @@ struct PackedWriter::Impl {
     std::vector<CodebookRecord> codebooks;
     std::vector<TensorRecord> tensors;
     std::vector<SegmentRecord> segments;
+    /// Codebooks by name, dimension and bits of stages.
+    std::map<std::pair<std::string, std::vector<std::uint32_t>>, std::vector<std::uint32_t>> shared;
 
     void write(const void* data, std::size_t bytes) {
         if (bytes == 0) return;
@@ -85,6 +89,8 @@ std::uint32_t PackedWriter::add_codebook(const float* words, Index entries, Inde
 }
 
 void PackedWriter::add_tensor(const PackedTensor& t) {
+    std::vector<std::vector<std::uint32_t>> codebooks;
+    for (const PackedSegment& s : t.segments) codebooks.push_back(add_codebooks(s));
     TensorRecord r{};
     r.name = impl_->name(t.name);
     r.rows = static_cast<std::uint64_t>(t.rows);
@@ -116,8 +122,10 @@ void PackedWriter::add_tensor(const PackedTensor& t) {
     r.first_segment = static_cast<std::uint32_t>(impl_->segments.size());
     r.segments = static_cast<std::uint32_t>(t.segments.size());
     std::uint64_t col = 0;
-    for (const PackedSegment& s : t.segments) {
+    for (std::size_t i = 0; i < t.segments.size(); ++i) {
+        const PackedSegment& s = t.segments[i];
         SegmentRecord record = s.record;
+        std::copy(codebooks[i].begin(), codebooks[i].end(), record.codebook);
         record.col0 = col;
         col += record.cols;
         record.codes = impl_->section(s.codes.data(), s.codes.size());
@@ -127,6 +135,21 @@ void PackedWriter::add_tensor(const PackedTensor& t) {
         impl_->segments.push_back(record);
     }
     impl_->tensors.push_back(r);
+}
+
+std::vector<std::uint32_t> PackedWriter::add_codebooks(const PackedSegment& s) {
+    // A store may cut the same words into other stages for another tensor.
+    std::vector<std::uint32_t> form = {s.record.dim};
+    form.insert(form.end(), s.record.stage_bits, s.record.stage_bits + s.codebooks.size());
+    const std::pair key(s.shared, std::move(form));
+    if (const auto found = impl_->shared.find(key); found != impl_->shared.end())
+        return found->second;
+    std::vector<std::uint32_t> ids;
+    for (const std::vector<float>& words : s.codebooks)
+        ids.push_back(add_codebook(words.data(), static_cast<Index>(words.size()) / s.record.dim,
+                                   s.record.dim));
+    if (!s.shared.empty()) impl_->shared[key] = ids;
+    return ids;
 }
 
 std::uint64_t PackedWriter::finish() {

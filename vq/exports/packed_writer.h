@@ -53,11 +53,14 @@ public:
     /// A stage's codewords, size (entries, dim), rounded to fp16; returns its index for
     /// SegmentRecord::codebook.
     std::uint32_t add_codebook(const float* words, Index entries, Index dim);
+    /// With the codebooks of its segments, those of one name (and form) once.
     void add_tensor(const PackedTensor& tensor);
     /// Writes directory and header; returns the file's size.
     std::uint64_t finish();
 
 private:
+    std::vector<std::uint32_t> add_codebooks(const PackedSegment& segment);
+
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };

@@ -10,18 +10,14 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/rng.h"
-#include "codebooks/bitmod/bitmod_code.h"
-#include "codebooks/residual/residual_code.h"
-#include "codebooks/residual/scalar_grid.h"
-#include "codebooks/residual/universal.h"
-#include "lattice/e8p/e8p_code.h"
-#include "lattice/trellis/trellis_code.h"
+#include "vq/tensor/code_families.h"
 
 namespace vq {
 
 namespace {
 
 constexpr int beam = 16;
+constexpr Index tile_rows = 256;  // of a tensor whose codes span rows
 constexpr Index training_weights = Index{1} << 20;
 constexpr std::uint64_t training_stream = 0x7261696E;  // not that of the held-out weights
 
@@ -34,59 +30,65 @@ Matrix gaussian(Index n, Index d, std::uint64_t seed) {
     return x;
 }
 
-CodePtr trained(Index dim, const std::vector<int>& stages, int joint_rounds, std::uint64_t seed) {
-    const Matrix x = gaussian(training_weights / dim, dim, seed ^ training_stream);
-    ResidualTraining training;
-    training.beam = beam;
-    training.joint_rounds = joint_rounds;
-    training.seed = seed;
-    return train_residual(x.data(), x.rows(), dim, stages, nullptr, training);
-}
-
-/// The code of a family at `bits` bits a weight, or null.
-struct Family {
+/// A row of the table: what a run would say to get this code at `bits` bits a weight.
+struct Row {
     const char* name;
-    CodePtr (*make)(int bits, std::uint64_t seed);
+    CodeSettings (*settings)(int bits);
 };
 
-const std::vector<Family>& families() {
-    static const std::vector<Family> all = {
-        {"trellis",
-         [](int bits, std::uint64_t) -> CodePtr {
-             return std::make_shared<TrellisCode>(256, bits, 64);
-         }},
-        {"e8p",
-         [](int bits, std::uint64_t) -> CodePtr {
-             for (const std::vector<int>& stages : E8pCode::stage_choices()) {
-                 auto code = std::make_shared<E8pCode>(stages, beam);
-                 if (code->bits() == 8 * bits) return code;
-             }
-             return nullptr;
-         }},
-        {"additive",
-         [](int bits, std::uint64_t) -> CodePtr {
-             for (const std::vector<int>& stages : universal_stages(8)) {
-                 const auto code = universal_code(8, stages, beam);
-                 if (code->bits() == 8 * bits)
-                     return std::make_shared<ResidualCode>(code->codebooks(), beam, 2);
-             }
-             return nullptr;
-         }},
-        {"residual",
-         [](int bits, std::uint64_t seed) -> CodePtr {
-             return trained(8, std::vector<int>(static_cast<std::size_t>(bits), 8), 4, seed);
-         }},
-        {"kmeans",
-         [](int bits, std::uint64_t seed) -> CodePtr { return trained(12 / bits, {12}, 0, seed); }},
-        {"bitmod",
-         [](int bits, std::uint64_t) -> CodePtr {
-             if (bits < 3) return nullptr;
-             return std::make_shared<BitmodCode>(64, bits);
-         }},
-        {"scalar",
-         [](int bits, std::uint64_t) -> CodePtr { return scalar_grid(Grid::gaussian, bits); }},
-    };
-    return all;
+CodeSettings vectors(const char* kind, int dim, std::vector<int> stage_bits) {
+    CodeSettings s;
+    s.kind = kind;
+    s.dim = dim;
+    s.beam = beam;
+    s.stage_bits = std::move(stage_bits);
+    return s;
+}
+
+CodeSettings trained(int dim, std::vector<int> stage_bits, int joint_rounds) {
+    CodeSettings s = vectors("residual", dim, std::move(stage_bits));
+    s.scope = CodebookScope::tensor;
+    s.kmeans.joint_rounds = joint_rounds;
+    return s;
+}
+
+CodeSettings of_rate(const char* kind, int bits) {
+    CodeSettings s;
+    s.kind = kind;
+    s.rate = bits;
+    return s;
+}
+
+constexpr Row rows[] = {
+    {"trellis", [](int bits) { return of_rate("trellis", bits); }},
+    {"e8p", [](int bits) { return vectors("e8p", 8, {8 * bits}); }},
+    {"additive",
+     [](int bits) {
+         CodeSettings s = vectors("residual", 8, {8 * bits});
+         s.revisions = 2;
+         return s;
+     }},
+    {"residual",
+     [](int bits) { return trained(8, std::vector<int>(static_cast<std::size_t>(bits), 8), 4); }},
+    {"kmeans", [](int bits) { return trained(12 / bits, {12}, 0); }},
+    {"bitmod", [](int bits) { return vectors("bitmod", 64, {bits}); }},
+    {"scalar", [](int bits) { return of_rate("grid", bits); }},
+};
+
+/// The code, trained where there is something to train; null: there is none at this rate.
+CodePtr make_code(CodeSettings s, std::uint64_t seed, const Progress& progress) {
+    const CodeFamily& family = family_of(s);
+    if (family.rates(s).any())
+        return family.make(s, {tile_rows, HalfBits::whole(static_cast<int>(s.rate))});
+    if (s.scope == CodebookScope::tensor) {
+        const Matrix x = gaussian(training_weights / s.dim, s.dim, seed ^ training_stream);
+        return family.train({x}, s, seed, progress);
+    }
+    const auto choices = family.stages(s, family.vector_bits(s, s.stage_bits));
+    if (choices.empty()) return nullptr;
+    s.stage_bits = choices.front();
+    return family.has_codebooks ? family.universal(s).front().code
+                                : family.make(s, {tile_rows, {}});
 }
 
 GaussianResult measure(const Code& code, const char* name, const GaussianBench& bench) {
@@ -118,7 +120,7 @@ GaussianResult measure(const Code& code, const char* name, const GaussianBench& 
 
 std::vector<std::string> gaussian_bench_codes() {
     std::vector<std::string> names;
-    for (const Family& family : families()) names.emplace_back(family.name);
+    for (const Row& row : rows) names.emplace_back(row.name);
     return names;
 }
 
@@ -135,12 +137,12 @@ std::vector<GaussianResult> gaussian_bench(const GaussianBench& bench, const Pro
     const double total =
         (last - first + 1) * static_cast<double>(bench.code.empty() ? names.size() : 1);
     for (int bits = first; bits <= last; ++bits)
-        for (const Family& family : families()) {
-            if (!bench.code.empty() && bench.code != family.name) continue;
+        for (const Row& row : rows) {
+            if (!bench.code.empty() && bench.code != row.name) continue;
             progress.check();
-            progress.report(done, total, fmt::format("{} at {} bits", family.name, bits));
-            if (const CodePtr code = family.make(bits, bench.seed))
-                results.push_back(measure(*code, family.name, bench));
+            progress.report(done, total, fmt::format("{} at {} bits", row.name, bits));
+            if (const CodePtr code = make_code(row.settings(bits), bench.seed, progress))
+                results.push_back(measure(*code, row.name, bench));
             done += 1;
         }
     if (results.empty())
