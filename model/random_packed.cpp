@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "model/random_packed.h"
 
 #include "base/error.h"

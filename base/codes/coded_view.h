@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CodedView: a tensor's codes as a code's pack function sees them, and what such a function is.
 #pragma once
 

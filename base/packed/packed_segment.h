@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a pack function makes of codes: a segment of a packed file before it is written.
 #pragma once
 

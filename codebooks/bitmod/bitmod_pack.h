@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // BitMoD groups as plain scalar grids: no kernel knows groups with a value of their own, one for
 // grids there is. The values of all groups together, 7 + 4 at 3 bits and 15 + 4 at 4, do with one
 // bit a weight more.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "codebooks/bytes/byte_pack.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matrices as int8 with a scale for 32 columns in the layout of their kernel (bytes.h).
 #pragma once
 

@@ -39,7 +39,7 @@ std::shared_ptr<Segment> read(const SegmentRecord& r, const SegmentPlace& place)
     for (int m = 0; m < s->stages; ++m)
         if (s->stage_bits[m] < lut_least_bits || s->stage_bits[m] > lut_most_bits)
             fail_damaged("a stage does not suit lookup tables", place.where);
-    if (r.along_outputs != 0 || s->dim % 2 != 0 || s->dim > 16 || s->cols % s->dim != 0 ||
+    if (r.along_outputs != 0 || s->dim % 2 != 0 || s->dim > lut_most_dim || s->cols % s->dim != 0 ||
         place.tensor.scale_kind == ScaleKind::group)
         fail_damaged("the tensor does not suit lookup tables", place.where);
     s->lut = place.books.made<LutCodebooks>({r.codebook, r.codebook + r.stages},

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Residual codes in the layouts of their kernels: lookup tables (lut.h) where all stages of a
 // tensor have 8 to 10 bits, else bit-packed indices (table.h).
 #pragma once

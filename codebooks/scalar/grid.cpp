@@ -13,7 +13,7 @@ namespace vq::decode {
 namespace {
 
 std::shared_ptr<Segment> read(const SegmentRecord& r, const SegmentPlace& place) {
-    if (r.dim != 1 || r.stages != 1 || r.stage_bits[0] > 4 || r.along_outputs != 0)
+    if (r.dim != 1 || r.stages != 1 || r.stage_bits[0] > grid_most_bits || r.along_outputs != 0)
         fail_damaged("a scalar grid is out of range", place.where);
     const Tensor& t = place.tensor;
     const auto s = make_segment<GridSegment>(place);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Codes of single weights in the layout of the grid kernels (grid.h).
 #pragma once
 

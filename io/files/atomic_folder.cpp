@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "io/files/atomic_folder.h"
 
 #include "io/files/atomic_file.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AtomicFolder: a folder of output files that is either whole under its name or not there at all.
 #pragma once
 

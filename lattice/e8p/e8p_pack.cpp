@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "lattice/e8p/e8p_pack.h"
 
 #include "base/error.h"

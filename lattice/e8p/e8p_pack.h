@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // E8P codes in the layout of their kernels (e8p.h).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Trellis codes in the layout of their kernels (trellis.h).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "vq/exports/export_safetensors.h"
 
 #include "base/error.h"

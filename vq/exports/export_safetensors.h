@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A model as a dense Hugging Face folder, for tools that know no codebooks: model.safetensors,
 // config.json without a quantization, tokenizer.
 #pragma once

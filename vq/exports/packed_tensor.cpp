@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "vq/exports/packed_tensor.h"
 
 #include <utility>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A tensor of a store as a tensor of a packed file: codes in the layouts of kernels, scales of the
 // padded rows, transform.
 #pragma once

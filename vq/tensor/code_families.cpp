@@ -14,8 +14,8 @@ namespace vq {
 std::span<const CodeFamily* const> code_families() {
     // Scalar grids before residual codes, whose packing takes every codebook.
     static constexpr const CodeFamily* all[] = {
-        &scalar_family, &residual_family, &e8p_family,
-        &trellis_family, &bitmod_family,  &byte_family,
+        &scalar_family,  &residual_family, &e8p_family,
+        &trellis_family, &bitmod_family,   &byte_family,
     };
     return all;
 }

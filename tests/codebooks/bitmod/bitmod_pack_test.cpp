@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "codebooks/bitmod/bitmod_pack.h"
 
 #include <gtest/gtest.h>
