@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/cpu.h"
+#include "decode/codes.h"
 #include "tests/decode/packed_cases.h"
 
 namespace vq {
@@ -15,6 +16,27 @@ namespace {
 
 using test::PackedCase;
 using test::Reference;
+
+TEST(Decode, EveryCodeIsTestedAndNoTwoAreAlike) {
+    std::set<decode::CodeKind> kinds;
+    std::set<std::string> names;
+    for (const decode::PackedCode* code : decode::packed_codes()) {
+        EXPECT_EQ(decode::find_code(code->kind), code);
+        EXPECT_TRUE(kinds.insert(code->kind).second) << code->name;
+        EXPECT_TRUE(names.insert(code->name).second) << code->name;
+        const auto all = test::code_cases();
+        const auto found = std::find_if(all.begin(), all.end(),
+                                        [&](const test::CodeCases* c) { return c->code == code; });
+        ASSERT_NE(found, all.end()) << code->name;
+        for (const auto make : {(*found)->awkward, (*found)->small}) {
+            const std::vector<PackedCase> cases = make();
+            EXPECT_FALSE(cases.empty()) << code->name;
+            for (const PackedCase& c : cases)
+                EXPECT_EQ(c.tensor.segments.front().record.code, code->kind) << c.name;
+        }
+    }
+    EXPECT_EQ(test::code_cases().size(), names.size());
+}
 
 TEST(Decode, EveryCodeKnowsItsKindAndBits) {
     for (const PackedCase& c : test::cases()) {
@@ -124,17 +146,16 @@ PackedBuffer several_tensors() {
     PackedBuffer buffer;
     PackedWriter writer(buffer.sink());
     int count = 0;
-    for (const decode::CodeKind kind : {decode::CodeKind::lut, decode::CodeKind::e8p})
-        for (const PackedCase& c : test::cases()) {
-            if (c.tensor.cols != 264 || c.tensor.segments.front().record.code != kind) continue;
-            for (const auto& words : c.codebooks)  // of the first alone: indices stay
-                writer.add_codebook(words.data(), static_cast<Index>(words.size()) / 8, 8);
-            for (int copy = 0; copy < (kind == decode::CodeKind::lut ? 1 : 4); ++copy) {
-                PackedTensor t = c.tensor;
-                t.name = "w" + std::to_string(count++);
-                writer.add_tensor(t);
-            }
+    for (const PackedCase& c : test::cases()) {
+        if (c.tensor.cols != 264) continue;
+        for (const auto& words : c.codebooks)  // of the first alone: indices stay
+            writer.add_codebook(words.data(), static_cast<Index>(words.size()) / 8, 8);
+        for (int copy = 0; copy < (c.codebooks.empty() ? 4 : 1); ++copy) {
+            PackedTensor t = c.tensor;
+            t.name = "w" + std::to_string(count++);
+            writer.add_tensor(t);
         }
+    }
     writer.finish();
     return buffer;
 }

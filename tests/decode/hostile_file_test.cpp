@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "decode/vqkit_decode.hpp"
-#include "tests/decode/packed_fixture.h"
+#include "tests/decode/packed_cases.h"
 
 namespace vq {
 namespace {
@@ -15,15 +15,8 @@ using test::PackedCase;
 
 std::vector<PackedCase> small_cases() {
     std::vector<PackedCase> out;
-    out.push_back(test::residual_case(
-        decode::CodeKind::lut, {70, 40, test::Rotation::both, true, true}, 8, {8, 9}, false, 1));
-    out.push_back(test::residual_case(decode::CodeKind::table, {10, 21}, 3, {4, 3}, true, 2));
-    out.push_back(test::trellis_case({40, 9}, test::byte_sum_code(2, 64), 3));
-    out.push_back(test::e8p_case({40, 21, test::Rotation::in}, {16, 8}, 4));
-    out.push_back(test::residual_case(decode::CodeKind::grid,
-                                      {40, 33, test::Rotation::none, true, false, 128}, 1, {3},
-                                      false, 5));
-    out.push_back(test::byte_case({40, 33, test::Rotation::in}, 6));
+    for (const test::CodeCases* code : test::code_cases())
+        for (PackedCase& c : code->small()) out.push_back(std::move(c));
     return out;
 }
 

@@ -13,20 +13,12 @@
 namespace vq {
 namespace {
 
-using decode::CodeKind;
 using test::PackedCase;
 using test::Reference;
 
-/// There is an integer kernel; elsewhere sums are of floats, in the order of the instruction set.
-bool integer_sums(const PackedCase& c) {
-    const decode::SegmentRecord& s = c.tensor.segments.front().record;
-    if (s.code == CodeKind::table) return s.dim >= 2 && s.dim <= 8 && c.tensor.scale_group == 0;
-    return c.tensor.scale_group % 128 == 0;
-}
-
 TEST(IntegerProducts, AreTheSameOnEveryInstructionSet) {
     for (const PackedCase& c : test::cases()) {
-        if (!integer_sums(c)) continue;
+        if (!c.integer_sums) continue;
         const std::vector<float> x = test::activations(c.tensor.cols, 11);
         std::vector<float> want;
         {
@@ -60,8 +52,7 @@ VectorD transformed(const PackedCase& c, const std::vector<float>& x) {
 
 /// What rounding the values of a grid or of codewords adds at most, squared, over all rows.
 double codebook_error(const PackedCase& c, const VectorD& x) {
-    const CodeKind code = c.tensor.segments.front().record.code;
-    if (code != CodeKind::grid && code != CodeKind::table) return 0;
+    if (!c.rounds_codewords) return 0;
     double largest = 0;  // root of the sum of the stages' squares
     for (const auto& stage : c.codebooks) {
         double most = 0;
@@ -82,43 +73,19 @@ double codebook_error(const PackedCase& c, const VectorD& x) {
 /// What independent uniform rounding errors (variance step^2 / 12) of tables or activations add up
 /// to, squared, over all rows.
 double expected_error(const PackedCase& c, const VectorD& x) {
-    const decode::SegmentRecord& s = c.tensor.segments.front().record;
-    const auto scale = [&](Index r) {
-        return static_cast<double>(c.tensor.scales[c.tensor.scales.size() == 1 ? 0 : r]);
-    };
+    if (c.rounding != nullptr) return c.rounding(c, x);
     double error = 0;
-    if (s.code != CodeKind::lut) {
-        const bool vectors = s.code == CodeKind::table && s.along_outputs == 0;
-        const Index width = vectors ? 16 * static_cast<Index>(s.dim) : 128;
-        for (Index g = 0; g < x.size(); g += width) {
-            const Index n = std::min(width, x.size() - g);
-            const double step = x.segment(g, n).cwiseAbs().maxCoeff() / 127;
-            error += c.coded.middleCols(g, n).topRows(c.tensor.rows).squaredNorm() * step * step;
-        }
-        return error / 12;
-    }
-    const auto d = static_cast<Index>(s.dim);
-    for (Index b = 0; b < x.size(); b += 16 * d) {
-        double largest = 0;
-        Index lookups = 0;
-        for (Index g = b; g < std::min(b + 16 * d, x.size()); g += d)
-            for (const auto& words : c.codebooks) {
-                const auto entries = static_cast<Index>(words.size()) / d;
-                const VectorD dots =
-                    Eigen::Map<const Matrix>(words.data(), entries, d).cast<double>() *
-                    x.segment(g, d);
-                largest = std::max(largest, dots.cwiseAbs().maxCoeff());
-                ++lookups;
-            }
-        for (Index r = 0; r < c.tensor.rows; ++r)
-            error += static_cast<double>(lookups) * std::pow(largest / 127 * scale(r), 2);
+    for (Index g = 0; g < x.size(); g += c.scale_width) {
+        const Index n = std::min(c.scale_width, x.size() - g);
+        const double step = x.segment(g, n).cwiseAbs().maxCoeff() / 127;
+        error += c.coded.middleCols(g, n).topRows(c.tensor.rows).squaredNorm() * step * step;
     }
     return error / 12;
 }
 
 TEST(IntegerProducts, ErrAsRoundingTo8BitsDoes) {
     for (const PackedCase& c : test::cases()) {
-        if (c.tensor.rows < 32 || !integer_sums(c)) continue;
+        if (c.tensor.rows < 32 || !c.integer_sums) continue;
         double error = 0;
         double expected = 0;
         double most = 0;
@@ -169,8 +136,7 @@ TEST(IntegerProducts, LargeIntegerBatchesAgreeAndErrAsRoundingDoes) {
             const std::vector<float> one(x.begin() + b * c.tensor.cols,
                                          x.begin() + (b + 1) * c.tensor.cols);
             const Reference want = test::reference(c, one);
-            if (c.tensor.segments.front().record.code == CodeKind::grid)
-                codebook += codebook_error(c, transformed(c, one));
+            if (c.panels_of_codes) codebook += codebook_error(c, transformed(c, one));
             for (Index i = 0; i < c.tensor.rows; ++i) {
                 error += std::pow(results.front()[b * c.tensor.rows + i] - want.y(i), 2);
                 size += want.y(i) * want.y(i);
@@ -217,9 +183,7 @@ TEST(IntegerProducts, LargeOddShapesAgreeOnEveryInstructionSet) {
 TEST(IntegerProducts, LargeBatchesOfWholeStepsAreProductsOneByOne) {
     int cases = 0;
     for (const PackedCase& c : test::cases()) {
-        const decode::SegmentRecord& s = c.tensor.segments.front().record;
-        if (s.code != CodeKind::grid && (s.code != CodeKind::e8p || s.stages != 1)) continue;
-        if (c.tensor.scale_group != 0) continue;
+        if (!c.panels_of_codes || c.tensor.scale_group != 0) continue;
         ++cases;
         constexpr Index batch = 41;
         const std::vector<float> x = test::activations(batch * c.tensor.cols, 31);

@@ -2,18 +2,22 @@
 // Codes of every kind on awkward shapes, and the products that tests compare.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "decode/vqkit_decode.hpp"
-#include "tests/decode/packed_fixture.h"
+#include "tests/decode/packed_case.h"
 
 namespace vq::test {
 
 /// What VQ_ISA may say on this processor.
 const std::vector<std::string>& isas();
 
-/// Built once.
+/// Of all codes.
+std::span<const CodeCases* const> code_cases();
+
+/// All awkward ones, built once.
 const std::vector<PackedCase>& cases();
 
 vqd::File open(const PackedCase& c);

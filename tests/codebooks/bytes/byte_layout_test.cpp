@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "tests/codebooks/bytes/byte_case.h"
 #include "tests/decode/packed_cases.h"
 
 namespace vq {
@@ -22,7 +23,7 @@ Matrix through_file(const Matrix& values) {
     t.padded_cols = values.cols();
     t.scales = {1.0F};
     PackedSegment s;
-    s.record.code = decode::CodeKind::bytes;
+    s.record.code = decode::bytes_code.kind;
     s.record.cols = static_cast<std::uint64_t>(values.cols());
     s.record.dim = 1;
     s.codes = byte_layout(all, padded, values.cols());

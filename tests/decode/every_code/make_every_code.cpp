@@ -6,7 +6,11 @@
 #include <cstdio>
 #include <cstring>
 
-#include "tests/decode/packed_fixture.h"
+#include "tests/codebooks/bytes/byte_case.h"
+#include "tests/codebooks/residual/staged_case.h"
+#include "tests/codebooks/scalar/grid_case.h"
+#include "tests/lattice/e8p/e8p_case.h"
+#include "tests/lattice/trellis/trellis_case.h"
 
 using namespace vq;
 using namespace vq::test;
@@ -14,23 +18,21 @@ using namespace vq::test;
 namespace {
 
 std::vector<PackedCase> small_cases() {
-    using decode::CodeKind;
     std::vector<PackedCase> out;
     std::uint64_t seed = 1;
-    const auto residual = [&](CodeKind kind, const Shape& shape, int dim,
-                              const std::vector<int>& bits, bool along_outputs = false) {
-        out.push_back(residual_case(kind, shape, dim, bits, along_outputs, seed += 50));
+    const auto table = [&](const Shape& shape, int dim, int bits, bool along_outputs = false) {
+        out.push_back(table_case(shape, dim, {bits}, along_outputs, seed += 50));
     };
-    residual(CodeKind::lut, {33, 136, Rotation::both}, 8, {8, 8});
-    residual(CodeKind::lut, {17, 50}, 4, {9});
-    residual(CodeKind::table, {30, 136, Rotation::in, true, true}, 8, {6, 6});
-    residual(CodeKind::table, {35, 40, Rotation::none, false}, 6, {7}, true);
-    residual(CodeKind::table, {9, 70, Rotation::none, true, false, 48}, 1, {5});
+    out.push_back(lut_case({33, 136, Rotation::both}, 8, {8, 8}, seed += 50));
+    out.push_back(lut_case({17, 50}, 4, {9}, seed += 50));
+    out.push_back(table_case({30, 136, Rotation::in, true, true}, 8, {6, 6}, false, seed += 50));
+    table({35, 40, Rotation::none, false}, 6, 7, true);
+    table({9, 70, Rotation::none, true, false, 48}, 1, 5);
     for (int bits = 1; bits <= 4; ++bits) {
         out.push_back(trellis_case({31, 66, Rotation::both}, byte_sum_code(bits, 32), seed += 50));
-        residual(CodeKind::grid, {33, 131, Rotation::none, true, true}, 1, {bits});
+        out.push_back(grid_case({33, 131, Rotation::none, true, true}, bits, seed += 50));
     }
-    residual(CodeKind::grid, {20, 300, Rotation::none, true, false, 128}, 1, {3});
+    out.push_back(grid_case({20, 300, Rotation::none, true, false, 128}, 3, seed += 50));
     for (const std::vector<int>& bits : E8pCode::stage_choices())
         out.push_back(e8p_case({35, 70, Rotation::both}, bits, seed += 50));
     out.push_back(byte_case({37, 100}, seed += 50));
