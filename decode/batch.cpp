@@ -71,7 +71,7 @@ void quantize_token(const float* x, Index n, Index width, Index token, Index bat
     }
 }
 
-/// Rows [row, row + rows) of columns [col, col + count) of a segment, decoded and rounded to 8 bits.
+/// Rows [row, row + rows), columns [col, col + count) of a segment, decoded and rounded to 8 bits.
 PanelWeights decode_panel(const Kernels& kernels, const Tensor& t, const Segment& s, Index row,
                           Index rows, Index col, Index count, PanelRoom& room) {
     alignas(64) float values[panel_rows * activation_group];

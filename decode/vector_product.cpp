@@ -70,8 +70,8 @@ bool VectorProduct::uses_kernel(const Segment& s) const {
     return mode_ == Mode::int8 && s.direct;
 }
 
-/// Inputs of one part are not worth a phase of their own: those of the first segment are prepared by
-/// start().
+/// Inputs of one part are not worth a phase of their own: start() prepares those of the first
+/// segment.
 Index VectorProduct::input_items(const Segment& s) const {
     if (!uses_kernel(s)) return 0;
     return s.input_items == 1 && &s == t_->segments.front() ? 0 : s.input_items;

@@ -3,8 +3,9 @@
 // and the kernels that read them as they lie. One constant a layout, in the folder of its code;
 // decode/codes.cpp lists them all, and nothing else in decode/ knows any of them.
 //
-// Adding one: a struct derived from Segment, a reader, values() and reference kernels in plain code
-// (CodeKernels), and kernels for the instruction sets where that pays; all others use the reference.
+// Adding one: a struct derived from Segment, a reader, values(), reference kernels in plain code
+// (CodeKernels), and kernels for instruction sets where that pays; the others name the reference.
+// decode.cmake in the folder lists the sources.
 #pragma once
 
 #include <memory>

@@ -16,6 +16,7 @@ void rows(const Tensor& /*t*/, const Segment& s, const void* inputs, Index row, 
     const std::int32_t* block_sums = byte_block_sums(s, inputs);
     const Index tile = row / byte_tile;
     constexpr int parts = byte_tile / 16;
+    // Scales change every 32 columns: sums of floats stay in registers from block to block.
     __m512 total[parts];
     for (int i = 0; i < parts; ++i) total[i] = _mm512_loadu_ps(y + 16 * i);
     for (Index b = 0; b < byte_blocks(s); ++b) {

@@ -28,6 +28,8 @@ void inputs(const Kernels& /*shared*/, const Segment& any, const float* x, Index
     LutInputs in;
     quantize_lut_inputs(s, x, block, in);
     const Index codewords = lut_table_bytes(s);
+    // The first round finds the largest product of the block, the second rounds by it. Products are
+    // computed twice, not kept: those of 16 groups would take 32 KB and more, all of the L1 cache.
     const auto words = [&](Index e) {  // 8 codewords from e on: half of a run of 16
         return s.lut->words.data() + e / 16 * 16 * s.dim + e % 16 * 2;
     };
@@ -61,7 +63,9 @@ void rows(const Tensor& /*t*/, const Segment& any, const void* inputs, Index row
         const Index groups = lut_groups(s, b);
         const auto bias = static_cast<std::int32_t>(128 * groups * s.stages);
         for (Index r0 = 0; r0 < count; r0 += lut_tile) {
-            std::uint16_t sum[lut_tile] = {};  // by position
+            // By position of the codes, which are read one after the other; the order of rows is
+            // found again once a block. 16 bits hold 16 groups x 8 stages x 255.
+            std::uint16_t sum[lut_tile] = {};
             const std::uint8_t* codes = s.codes + lut_offset(s, tiles, b, (row + r0) / lut_tile);
             const std::uint8_t* table = tables.bytes + b * lut_block * lut_table_bytes(s);
             for (Index g = 0; g < groups; ++g)

@@ -35,6 +35,8 @@ void tables_of(const LutSegment& s, const float* x, Index block, const LutBuffer
             broadcast[j] = _mm512_set1_epi32(pair);
         }
     };
+    // The first round finds the largest product of the block, the second rounds by it. Products are
+    // computed twice, not kept: those of 16 groups would take 32 KB and more, all of the L1 cache.
     __m512i largest = _mm512_setzero_si512();
     __m512i group[8];
     for (Index g = 0; g < in.groups; ++g) {
@@ -102,7 +104,8 @@ struct Sums {
     }
 };
 
-/// One stage with 2^extra tables of 256 entries for T tiles, whose codes lie `stride` apart.
+/// One stage with 2^extra tables of 256 entries for T tiles, whose codes lie `stride` apart: the
+/// four registers of a table are loaded once for all of them.
 template <int T>
 void add_stage(const std::uint8_t* table, int extra, const std::uint8_t* codes, Index stride,
                Sums* sums) {

@@ -69,6 +69,7 @@ void output_band(const TableSegment& s, const ByteActivations& x, const std::uin
             __m256i sum = _mm256_setzero_si256();
             for (Index j = begin; j < end; j += 2) {
                 const __m128i two = _mm_unpacklo_epi8(stage.word(j), stage.word(j + 1));
+                // Two activations side by side, as codewords of two columns are after unpacking.
                 const auto low = static_cast<std::uint16_t>(std::int16_t{x.bytes[j]});
                 const std::uint32_t pair =
                     low | static_cast<std::uint32_t>(std::int32_t{x.bytes[j + 1]}) << 16;

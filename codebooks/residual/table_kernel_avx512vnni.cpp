@@ -99,7 +99,7 @@ void outputs(const TableSegment& s, const Unpack* unpack, const ByteActivations&
             whole < begin + activation_group / 8 ? whole : begin + activation_group / 8;
         for (int m = 0; m < s.stages; ++m) {
             const std::uint8_t* words = s.vectors[m]->bytes.data();
-            __m512i sum[2] = {};
+            __m512i sum[2] = {};  // in turns, so that no sum waits for the one before
             for (Index q = begin; q < end; ++q) {
                 std::int64_t eight;
                 __builtin_memcpy(&eight, x.bytes + 8 * q, sizeof(eight));

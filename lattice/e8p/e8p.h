@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// E8P codes (QuIP#, 2402.04396; lattice/e8p/e8p_table.h says what a code means) for integer kernels.
+// E8P codes (QuIP#, 2402.04396; lattice/e8p/e8p_table.h says what they mean) for integer kernels.
 // A code becomes 8 nibbles, a nibble an unsigned byte from a table of 16:
 //     16 bits: bits 0, 1: (2 |s_i| - 1) / 2; bit 2: the sign; bit 3: the shift;
 //              byte - 16 = 4 (s_i + shift), so that one step is gain / 4;

@@ -32,7 +32,8 @@ __m256i nibbles(const E8pTables& t, int kind, const std::uint8_t* codes, Index r
     return _mm256_xor_si256(_mm256_xor_si256(gather(t.patterns, low), signs), shift);
 }
 
-/// Sums of values (bytes up to 36) times four activations each.
+/// Sums of values times four activations each. Values are bytes up to 36, so that two products, at
+/// most 2 x 36 x 127, do not saturate the 16 bits of vpmaddubsw.
 __m256i products(__m256i table, __m256i nibble, std::int32_t quad) {
     const __m256i values = _mm256_shuffle_epi8(table, nibble);
     return _mm256_madd_epi16(_mm256_maddubs_epi16(values, _mm256_set1_epi32(quad)),

@@ -4,8 +4,8 @@
 //     value = (sum of four bytes of f(state) - 510) * gain.
 // f(s) = C s mod 2^32.
 //
-// Layout. trellis: T rows a tile, K bits a weight, tail-biting: the bits of a column of a tile are a
-//     cyclic stream, lowest bit first; the state of row r is its 16 bits from bit K r on.
+// Layout. trellis: T rows a tile, K bits a weight, tail-biting: the bits of a column of a tile are
+//     a cyclic stream, lowest bit first; the state of row r is its 16 bits from bit K r on.
 //     [tile][pair of columns][32 rows][column of the pair]: 4K bytes. An odd last column has a twin
 //     of zeros.
 #pragma once

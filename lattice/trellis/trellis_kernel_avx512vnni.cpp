@@ -66,7 +66,8 @@ struct ByteSumTwice {
     }
 };
 
-/// `Chunks` chunks from chunk `c0` on, over the pairs [begin, end) of one group of activations.
+/// `Chunks` chunks from chunk `c0` on, over the pairs [begin, end) of one group of activations:
+/// they share a broadcast of activations; the sums of 4 are 8 registers.
 template <int Chunks, bool Wraps, class Value>
 void strip(const TrellisSegment& s, const Value& value, const Shuffles& shuffles,
            const std::uint8_t* codes, const ByteActivations& x, Index begin, Index end, Index c0,
