@@ -46,7 +46,9 @@ class Rule:
 
 
 CODE_FOLDERS = r"(codebooks|lattice)/(?!assign/)[^/]+/"
-RULES = []
+RULES = [
+    Rule("the number of a packed code outside its folder", r"\bCodeKind\s*(::|\{)", CODE_FOLDERS),
+]
 
 
 def read_sources():

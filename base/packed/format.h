@@ -80,14 +80,9 @@ struct TensorRecord {
 };
 static_assert(sizeof(TensorRecord) == 152);
 
-enum class CodeKind : std::uint32_t {
-    lut = 1,      ///< stages of 8-10 bits along inputs, in tiles of 64 rows (lut.h)
-    table = 2,    ///< any stages, bit-packed rows or bands of rows (table.h)
-    trellis = 3,  ///< computed values of a bitshift trellis (trellis.h)
-    e8p = 4,      ///< E8P points, one or two stages, in tiles of 64 rows (e8p.h)
-    grid = 5,     ///< scalar grids of 1-4 bits, in tiles of 64 rows (grid.h)
-    bytes = 6,    ///< int8 with a scale for 32 columns of a row, in tiles of 64 rows (bytes.h)
-};
+/// The number of a packed code. Its folder gives it, as e8p_kind in lattice/e8p/e8p.h: never one that
+/// another code has or had (docs/packed-format.md).
+enum class CodeKind : std::uint32_t {};
 
 /// How a trellis turns a 16-bit state s into a value.
 enum class TrellisValue : std::uint32_t {

@@ -87,7 +87,7 @@ PanelWeights byte_panel(const Tensor& /*t*/, const Segment& s, Index row, Index 
 }
 
 const PackedCode bytes_code = {
-    .kind = CodeKind::bytes,
+    .kind = bytes_kind,
     .name = "bytes",
     .tile_rows = byte_tile,
     .read = read,

@@ -12,6 +12,8 @@
 
 namespace vq::decode {
 
+inline constexpr CodeKind bytes_kind{6};
+
 inline constexpr Index byte_tile = 64;  ///< also the rows of a panel (base/packed/panel.h)
 inline constexpr Index byte_block = 32;
 inline constexpr Index byte_scales = 2 * byte_tile;  ///< bytes before those of the values

@@ -129,7 +129,7 @@ constexpr CodeKernels reference = {inputs, rows, nullptr};
 }  // namespace
 
 const PackedCode lut_code = {
-    .kind = CodeKind::lut,
+    .kind = lut_kind,
     .name = "lut",
     .tile_rows = lut_tile,
     .read = read,

@@ -24,6 +24,8 @@
 
 namespace vq::decode {
 
+inline constexpr CodeKind lut_kind{1};
+
 /// The stages of a lookup-table code as integers: every codeword rounded to 14 bits with one scale.
 struct LutCodebooks {
     /// Stage after stage; within one [16 codewords][d / 2][16][2]: pairs of dimensions side by

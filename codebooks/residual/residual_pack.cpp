@@ -69,8 +69,8 @@ std::optional<PackedSegments> pack_residual(const CodedView& tensor) {
     for (const SegmentView& s : tensor.segments) {
         check_stages(s, lut, tensor.name);
         const Index dim = s.code->dim();
-        PackedSegment& packed =
-            out.segments.emplace_back(codebook_segment(lut ? CodeKind::lut : CodeKind::table, s));
+        PackedSegment& packed = out.segments.emplace_back(
+            codebook_segment(lut ? decode::lut_kind : decode::table_kind, s));
         packed.record.along_outputs = tensor.along_outputs ? 1 : 0;
         if (lut)
             packed.codes = lut_layout(s.codes, tensor.rows, s.cols / dim, s.code->stage_bits());

@@ -171,7 +171,7 @@ void table_inputs(const Kernels& shared, const Segment& any, const float* x, Ind
 }
 
 const PackedCode table_code = {
-    .kind = CodeKind::table,
+    .kind = table_kind,
     .name = "table",
     .tile_rows = 1,
     .read = read,

@@ -19,6 +19,8 @@
 
 namespace vq::decode {
 
+inline constexpr CodeKind table_kind{2};
+
 struct ByteCodebook;
 
 struct TableSegment : StagedSegment {

@@ -136,7 +136,7 @@ bool grid_fits(const float* values, int bits) {
 }
 
 const PackedCode grid_code = {
-    .kind = CodeKind::grid,
+    .kind = grid_kind,
     .name = "grid",
     .tile_rows = grid_tile,
     .read = read,

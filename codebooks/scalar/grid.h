@@ -17,6 +17,8 @@
 
 namespace vq::decode {
 
+inline constexpr CodeKind grid_kind{5};
+
 struct GridTable;
 
 struct GridSegment : Segment {

@@ -79,7 +79,7 @@ void values(const Segment& any, Index row, Index first, Index count, float* out)
     for (Index i = 0; i < count; ++i) {
         const std::uint8_t* codes = e8p_codes(s, row / e8p_tile, first + i);
         for (int m = 0; m < s.stages; ++m) {
-            const int kind = e8p_kind(s, m);
+            const int kind = e8p_stage_kind(s, m);
             const std::uint32_t nibbles =
                 e8p_nibbles(tables, s.stage_bits[m], codes, row % e8p_tile);
             for (int d = 0; d < 8; ++d) {
@@ -109,7 +109,8 @@ void rows(const Tensor& /*t*/, const Segment& any, const void* inputs, Index row
                     const std::uint32_t nibbles = e8p_nibbles(
                         tables, s.stage_bits[m], e8p_codes(s, row / e8p_tile, v) + stage_at, r);
                     for (int d = 0; d < 8; ++d)
-                        sum += e8p_integer(tables, e8p_kind(s, m), nibbles, d) * x.bytes[8 * v + d];
+                        sum += e8p_integer(tables, e8p_stage_kind(s, m), nibbles, d) *
+                               x.bytes[8 * v + d];
                 }
                 y[r] += factor * static_cast<float>(sum);
             }
@@ -144,7 +145,7 @@ PanelWeights e8p_panel(const Tensor& /*t*/, const Segment& any, Index row, Index
 }
 
 const PackedCode e8p_code = {
-    .kind = CodeKind::e8p,
+    .kind = e8p_kind,
     .name = "e8p",
     .tile_rows = e8p_tile,
     .read = read,

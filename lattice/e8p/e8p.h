@@ -18,6 +18,8 @@
 
 namespace vq::decode {
 
+inline constexpr CodeKind e8p_kind{4};
+
 struct E8pSegment : Segment {
     int stages = 0;
     int stage_bits[2] = {};
@@ -64,11 +66,11 @@ struct E8pTables {
 const E8pTables& e8p_tables();
 
 /// Which of E8pTables::values a stage has.
-static inline int e8p_kind(const E8pSegment& s, int stage) {
+static inline int e8p_stage_kind(const E8pSegment& s, int stage) {
     return s.stage_bits[stage] == 16 ? 0 : 1;
 }
 static inline float e8p_step(const E8pSegment& s, int stage) {
-    return s.gain[stage] * (e8p_kind(s, stage) == 0 ? 0.25F : 0.5F);
+    return s.gain[stage] * (e8p_stage_kind(s, stage) == 0 ? 0.25F : 0.5F);
 }
 
 /// The 8 nibbles of row r's code; `codes`: of one stage of a tile and group.

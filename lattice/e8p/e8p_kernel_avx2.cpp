@@ -44,7 +44,7 @@ void stage_rows(const E8pSegment& s, const ByteActivations& x, Index tile, int m
                 float* y) {
     constexpr Index vectors_a_group = activation_group / 8;
     const E8pTables& t = e8p_tables();
-    const int kind = e8p_kind(s, m);
+    const int kind = e8p_stage_kind(s, m);
     const Index begin = g * vectors_a_group;
     const Index end = s.groups() < begin + vectors_a_group ? s.groups() : begin + vectors_a_group;
     const __m256i table = _mm256_load_si256(reinterpret_cast<const __m256i*>(t.values[kind]));

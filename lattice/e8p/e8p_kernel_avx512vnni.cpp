@@ -116,7 +116,7 @@ void rows(const Tensor& /*t*/, const Segment& any, const void* inputs, Index row
     const Index tile = row / e8p_tile;
     if (s.stages == 1)
         rows_of<-1>(s, x, tile, y);
-    else if (e8p_kind(s, 1) == 0)
+    else if (e8p_stage_kind(s, 1) == 0)
         rows_of<0>(s, x, tile, y);
     else
         rows_of<1>(s, x, tile, y);

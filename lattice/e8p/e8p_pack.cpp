@@ -20,7 +20,7 @@ std::optional<PackedSegments> pack_e8p(const CodedView& tensor) {
         const SegmentView& s = tensor.segments[i];
         PackedSegment& packed = out.segments.emplace_back();
         packed.record.cols = static_cast<std::uint64_t>(s.cols);
-        packed.record.code = decode::CodeKind::e8p;
+        packed.record.code = decode::e8p_kind;
         packed.record.dim = static_cast<std::uint32_t>(code.dim());
         packed.record.stages = static_cast<std::uint32_t>(code.gains().size());
         for (std::size_t m = 0; m < code.gains().size(); ++m) {

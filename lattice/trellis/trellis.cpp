@@ -110,7 +110,7 @@ void trellis_rows(const TrellisSegment& s, const void* inputs, Index row, float*
 }
 
 const PackedCode trellis_code = {
-    .kind = CodeKind::trellis,
+    .kind = trellis_kind,
     .name = "trellis",
     .tile_rows = trellis_chunk,
     .read = read,

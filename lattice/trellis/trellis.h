@@ -15,6 +15,8 @@
 
 namespace vq::decode {
 
+inline constexpr CodeKind trellis_kind{3};
+
 struct TrellisSegment : Segment {
     int bits = 0;                  ///< K
     Index tile_rows = 0;           ///< T

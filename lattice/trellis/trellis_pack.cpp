@@ -43,7 +43,7 @@ std::optional<PackedSegments> pack_trellis(const CodedView& tensor) {
                         "the kernels work on multiples of 32: quantize again with such tiles");
         PackedSegment& packed = out.segments.emplace_back();
         packed.record.cols = static_cast<std::uint64_t>(s.cols);
-        packed.record.code = decode::CodeKind::trellis;
+        packed.record.code = decode::trellis_kind;
         packed.record.trellis_value = decode::TrellisValue::byte_sum;
         packed.record.trellis_bits = static_cast<std::uint32_t>(code.bits_per_weight());
         packed.record.tile_rows = static_cast<std::uint32_t>(tile_rows);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A packed file of one random tensor, in memory, with the weights that it stands for, computed from
 // the definitions and not by the code under test. The tests of each code make such cases of it.
 #pragma once

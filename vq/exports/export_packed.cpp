@@ -15,7 +15,6 @@ namespace vq {
 
 namespace {
 
-using decode::CodeKind;
 using decode::TensorKind;
 
 class Exporter {
@@ -59,7 +58,7 @@ private:
         t.scales = {1.0F};
         PackedSegment s;
         s.record.cols = static_cast<std::uint64_t>(t.cols);
-        s.record.code = CodeKind::bytes;
+        s.record.code = decode::bytes_kind;
         s.record.dim = 1;
         s.codes =
             byte_layout({values.data(), static_cast<std::size_t>(values.size())}, t.rows, t.cols);

@@ -68,7 +68,7 @@ TEST(BitmodPack, EverySpecialValueIsThere) {
 
 TEST(BitmodPack, ThreeBitsAreAGridForKernelsAndFourATable) {
     for (const auto& [bits, kind] :
-         {std::pair{3, decode::CodeKind::grid}, std::pair{4, decode::CodeKind::table}}) {
+         {std::pair{3, decode::grid_kind}, std::pair{4, decode::table_kind}}) {
         const BitmodCode code(64, bits);
         const std::vector<std::uint64_t> codes = codes_of(code, 70, 2);
         const auto packed = pack_bitmod(view_of(code, codes, 70, 2));

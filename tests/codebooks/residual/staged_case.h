@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cases of codes with stages of random codewords.
 #pragma once
 

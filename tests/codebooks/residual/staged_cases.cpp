@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/codebooks/residual/staged_case.h"
 
 namespace vq::test {

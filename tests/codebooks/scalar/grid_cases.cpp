@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/codebooks/scalar/grid_case.h"
 
 namespace vq::test {

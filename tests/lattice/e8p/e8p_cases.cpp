@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/lattice/e8p/e8p_case.h"
 
 namespace vq::test {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a packed file may say of a trellis.
 #include <gtest/gtest.h>
 
