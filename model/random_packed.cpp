@@ -82,8 +82,9 @@ CodePtr make_code(const CodeSettings& settings, Index rows, std::uint64_t seed) 
 }
 
 /// Codes are drawn until they are such as an encoder might write.
-void draw_codes(const Code& code, std::uint64_t seed, std::vector<std::uint64_t>& codes) {
+CodeArray draw_codes(const Code& code, Index count, std::uint64_t seed) {
     const auto words = static_cast<std::size_t>(code.words());
+    std::vector<std::uint64_t> codes(static_cast<std::size_t>(count) * words);
     const int last_bits = code.bits() - 64 * (code.words() - 1);
     std::uint64_t draws = 0;
     for (std::size_t i = 0; i < codes.size(); i += words) {
@@ -92,6 +93,7 @@ void draw_codes(const Code& code, std::uint64_t seed, std::vector<std::uint64_t>
             codes[i + words - 1] >>= 64 - last_bits;
         } while (!code.valid(&codes[i]));
     }
+    return {codes, code.bits()};
 }
 
 ParsedTensor random_tensor(const CodeSettings& settings, Index rows, Index cols,
@@ -103,11 +105,11 @@ ParsedTensor random_tensor(const CodeSettings& settings, Index rows, Index cols,
     const bool inputs = settings.along == Along::inputs;
     const Index padded_rows = inputs ? rows : round_up(rows, dim);
     segment.cols = inputs ? round_up(cols, dim) : cols;
+    segment.codes = draw_codes(*segment.code, padded_rows * segment.cols / dim, seed);
     ParsedTensor out;
     out.shape = {rows, cols};
     out.coded = CodedTensor(padded_rows, segment.cols, settings.along, {ScaleLayout::Scope::row, 0},
-                            {segment});
-    draw_codes(*segment.code, seed, out.coded.segments().front().codes);
+                            {std::move(segment)});
     return out;
 }
 

@@ -2,7 +2,9 @@
 // Random layers for tests: weights, and inputs that are correlated as activations are.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "base/gemm.h"
 #include "base/parallel.h"
@@ -35,6 +37,13 @@ inline HessianSum hessian_of(const Matrix& x) {
 inline double exact_proxy(const Matrix& e, const MatrixD& h) {
     const MatrixD ed = e.cast<double>();
     return (ed * h).cwiseProduct(ed).sum();
+}
+
+/// Rows of a matrix that is there as a whole.
+inline std::function<void(Index, Index, float*)> rows_of(const Matrix& g) {
+    return [&g](Index row0, Index rows, float* out) {
+        std::copy_n(g.data() + row0 * g.cols(), rows * g.cols(), out);
+    };
 }
 
 using Threads = ThreadScope;

@@ -67,7 +67,7 @@ BlockLDL without_feedback(const MatrixD& h, Index block) {
 }
 
 void feedback_pass(const Matrix& w, const BlockLDL& ldl, Index panel, const EncodeBlock& encode,
-                   Matrix& what, Matrix* targets) {
+                   Matrix* what, Matrix* targets) {
     const Index m = w.rows();
     const Index n = w.cols();
     const Index block = ldl.block;
@@ -77,7 +77,7 @@ void feedback_pass(const Matrix& w, const BlockLDL& ldl, Index panel, const Enco
     VQ_ASSERT(!feed || (ldl.factor.rows() == n && ldl.factor.cols() == n));
     const Index super = std::max(block, super_columns / block * block);
     const Index supers = (n + super - 1) / super;
-    what.resize(m, n);
+    if (what != nullptr) what->resize(m, n);
     if (targets != nullptr) targets->resize(m, n);
     parallel_for((m + panel - 1) / panel, [&](Index p) {
         const Index row0 = p * panel;
@@ -97,7 +97,7 @@ void feedback_pass(const Matrix& w, const BlockLDL& ldl, Index panel, const Enco
                     ldl.metrics.empty() ? nullptr : ldl.metrics[c0 / block].data();
                 encode(row0, rows, c0, x.data(), metric, q.data());
                 if (targets != nullptr) targets->block(row0, c0, rows, block) = x;
-                what.block(row0, c0, rows, block) = q;
+                if (what != nullptr) what->block(row0, c0, rows, block) = q;
                 if (!feed) continue;
                 e.middleCols(c0, block) = w.block(row0, c0, rows, block) - q;
                 // Columns of this super-block that are still to come.

@@ -40,8 +40,9 @@ using EncodeBlock = std::function<void(Index row0, Index rows, Index col0, const
 
 /// One pass over W (m, n). Rows do not interact, so panels of `panel` rows go through all columns
 /// independently: the result does not depend on threads. For order none, targets are W itself.
-/// `targets`, if not null, receives what was handed to the encoder, size (m, n).
+/// `what` and `targets`, if not null, receive what the encoder made and what was handed to it, size
+/// (m, n).
 void feedback_pass(const Matrix& w, const BlockLDL& ldl, Index panel, const EncodeBlock& encode,
-                   Matrix& what, Matrix* targets);
+                   Matrix* what, Matrix* targets);
 
 }  // namespace vq

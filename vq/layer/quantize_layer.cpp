@@ -326,7 +326,7 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
     const Matrix h = p.h.cast<float>();
     const Index unit = tensor.row_unit();
     const Index panel = round_up(panel_rows, unit);
-    const auto run_pass = [&](CodedTensor& into, Matrix& what, Matrix* targets) {
+    const auto run_pass = [&](CodedTensor& into, Matrix* targets) {
         feedback_pass(
             p.w, ldl, panel,
             [&](Index row0, Index rows, Index col0, const float* target, const float* metric,
@@ -334,29 +334,28 @@ QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const S
                 into.encode_block(row0, rows, col0, ldl.block, target, s.metric ? metric : nullptr,
                                   block_what, nullptr);
             },
-            what, targets);
+            nullptr, targets);
     };
-    Matrix what;
     Matrix targets;
     const bool own = shared.empty() && family.has_codebooks;
-    run_pass(tensor, what, own && s.passes > 1 ? &targets : nullptr);
-    double loss = proxy_loss(Matrix(p.w - what), h);
+    run_pass(tensor, own && s.passes > 1 ? &targets : nullptr);
+    double loss = own && s.passes > 1 ? tensor_loss(p.w, h, tensor) : 0;
     for (int pass = 1; own && pass < s.passes; ++pass) {
         progress.check();
         CodedTensor next = tensor;
-        Matrix next_what;
         train_codes(targets, p.h.diagonal(), s, seed + static_cast<std::uint64_t>(pass), progress,
                     next);
-        run_pass(next, next_what, &targets);
-        const double next_loss = proxy_loss(Matrix(p.w - next_what), h);
+        run_pass(next, &targets);
+        const double next_loss = tensor_loss(p.w, h, next);
         if (!(next_loss < loss)) break;
         loss = next_loss;
         tensor = std::move(next);
-        what = std::move(next_what);
     }
-    out.refine = refine(p.w, h, s.refine, progress, tensor, what);
+    out.refine = refine(p.w, h, s.refine, progress, tensor);
+    p.w.resize(0, 0);  // before What takes its place
 
-    out.what = what.topLeftCorner(w.rows(), w.cols());
+    out.what = tensor.decode();
+    out.what.conservativeResize(w.rows(), w.cols());
     out.transform.invert(out.what);
     if (!out.what.allFinite())
         throw InternalError("internal error: the reconstruction of " + name + " is not finite");

@@ -2,13 +2,14 @@
 // Refiner: makes a quantized tensor better without a new feedback pass. A round
 //   1. solves the scales in closed form under the full-H loss, codes fixed;
 //   2. solves the codebooks under the same loss (a linear least-squares problem, since What is
-//   linear
-//      in the codewords) by conjugate gradients that never build the normal matrix;
+//      linear in the codewords) by conjugate gradients that never build the normal matrix;
 //   3. goes through the codes once more by coordinate descent: with G = (W - What) H, the best
-//   change
-//      of block k alone is G_k H_kk^-1; the block is encoded again at What_k + G_k H_kk^-1 and the
-//      new code is kept where it lowers the loss (AQLM 2401.06118 (b), QuIP# 2402.04396 sweeps).
-// Every step is taken back if the loss, measured anew, is not lower.
+//      change of block k alone is G_k H_kk^-1; the block is encoded again at What_k + G_k H_kk^-1
+//      and the new code is kept where it lowers the loss (AQLM 2401.06118 (b), QuIP# 2402.04396
+//      sweeps).
+// Every step is taken back if the loss, measured anew, is not lower. What is decoded from the codes
+// panel by panel wherever it is needed: beside W and H there is never more than a second set of
+// codes, and in step 2 half a W.
 #pragma once
 
 #include "base/matrix.h"
@@ -32,9 +33,12 @@ struct RefineReport {
     int rounds = 0;
 };
 
-/// W (m, n), H (n, n) positive definite, both padded and transformed like `tensor`. `what` (m, n)
-/// must equal tensor.decode() and is kept so. Throws Cancelled when the user asked to stop.
+/// W (m, n), H (n, n) positive definite, both padded and transformed like `tensor`. Throws Cancelled
+/// when the user asked to stop.
 RefineReport refine(const Matrix& w, const Matrix& h, const RefineSettings& settings,
-                    const Progress& progress, CodedTensor& tensor, Matrix& what);
+                    const Progress& progress, CodedTensor& tensor);
+
+/// tr(E H E^T) for E = W - tensor.decode().
+double tensor_loss(const Matrix& w, const Matrix& h, const CodedTensor& tensor);
 
 }  // namespace vq

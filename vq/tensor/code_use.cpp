@@ -29,9 +29,11 @@ StageUse use_of(const std::vector<std::uint64_t>& codes, int shift, int bits) {
 std::vector<StageUse> code_use(const CodedTensor& tensor) {
     std::vector<StageUse> out;
     for (const Segment& segment : tensor.segments()) {
+        if (segment.code->stage_bits().empty()) continue;
+        const std::vector<std::uint64_t> codes = segment.codes.unpacked();
         int shift = 0;
         for (const int bits : segment.code->stage_bits()) {
-            out.push_back(use_of(segment.codes, shift, bits));
+            out.push_back(use_of(codes, shift, bits));
             shift += bits;
         }
     }

@@ -14,6 +14,10 @@ namespace {
 
 /// Row chunks of gradients, each with a sum of its own; fixed, so that results are.
 constexpr Index adjoint_chunks = 8;
+/// As many threads as that can work side by side, with that share of a gradient in memory.
+constexpr Index adjoint_chunks_at_once = 4;
+/// Rows, or bands of rows that share codes, that one thread decodes.
+constexpr Index decode_units = 16;
 
 }  // namespace
 
@@ -31,7 +35,8 @@ CodedTensor::CodedTensor(Index rows, Index cols, Along along, ScaleLayout layout
         const Index d = s.code->dim();
         at += s.cols;
         VQ_ASSERT(along == Along::inputs ? s.cols % d == 0 : rows % d == 0);
-        s.codes.assign(static_cast<std::size_t>(rows * s.cols / d * s.code->words()), 0);
+        if (s.codes.count() == 0) s.codes = CodeArray(rows * s.cols / d, s.code->bits());
+        VQ_ASSERT(s.codes.count() == rows * s.cols / d && s.codes.bits() == s.code->bits());
     }
     VQ_ASSERT(at == cols);
 }
@@ -87,9 +92,8 @@ Index CodedTensor::row_unit() const {
 
 Index CodedTensor::code_index(const Segment& s, Index row, Index col) const {
     const Index d = s.code->dim();
-    const Index vector = along_ == Along::inputs ? row * (s.cols / d) + (col - s.col0) / d
-                                                 : row / d * s.cols + (col - s.col0);
-    return vector * s.code->words();
+    return along_ == Along::inputs ? row * (s.cols / d) + (col - s.col0) / d
+                                   : row / d * s.cols + (col - s.col0);
 }
 
 void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_n,
@@ -125,15 +129,16 @@ void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_
                     for (Index b = 0; b < d; ++b)
                         local[a * d + b] = metric[(c + a) * cols_n + c + b];
             for (Index i = 0; codes != nullptr && i < rows_n; ++i)
-                std::copy_n(&s.codes[code_index(s, row0 + i, col0 + c)], words, &found[i * words]);
+                s.codes.read(code_index(s, row0 + i, col0 + c), 1, &found[i * words]);
             search(x.data(), rows_n, metric != nullptr && d > 1 ? local.data() : nullptr,
                    found.data(), xhat.data());
             for (Index i = 0; i < rows_n; ++i) {
                 const float si = scale(row0 + i, col0 + c);
                 for (Index j = 0; j < d; ++j) what[i * cols_n + c + j] = xhat[i * d + j] * si;
-                std::copy_n(&found[i * words], words,
-                            codes != nullptr ? codes + (i * groups + g) * words
-                                             : &s.codes[code_index(s, row0 + i, col0 + c)]);
+                if (codes != nullptr)
+                    std::copy_n(&found[i * words], words, codes + (i * groups + g) * words);
+                else
+                    s.codes.write(code_index(s, row0 + i, col0 + c), 1, &found[i * words]);
             }
         }
         return;
@@ -150,8 +155,7 @@ void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_
                 x[(q * cols_n + c) * d + j] =
                     target[(q * d + j) * cols_n + c] / scale(row0 + q * d + j, col0 + c);
     for (Index q = 0; codes != nullptr && q < vectors; ++q)
-        std::copy_n(&s.codes[code_index(s, row0 + q * d, col0)], cols_n * words,
-                    &found[q * cols_n * words]);
+        s.codes.read(code_index(s, row0 + q * d, col0), cols_n, &found[q * cols_n * words]);
     search(x.data(), vectors * cols_n, nullptr, found.data(), xhat.data());
     for (Index q = 0; q < vectors; ++q)
         for (Index c = 0; c < cols_n; ++c) {
@@ -161,55 +165,66 @@ void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_
                     xhat[v * d + j] * scale(row0 + q * d + j, col0 + c);
         }
     for (Index q = 0; q < vectors; ++q)
-        std::copy_n(&found[q * cols_n * words], cols_n * words,
-                    codes != nullptr ? codes + q * cols_n * words
-                                     : &s.codes[code_index(s, row0 + q * d, col0)]);
+        if (codes != nullptr)
+            std::copy_n(&found[q * cols_n * words], cols_n * words, codes + q * cols_n * words);
+        else
+            s.codes.write(code_index(s, row0 + q * d, col0), cols_n, &found[q * cols_n * words]);
 }
 
-template <class DecodeVectors>
-Matrix CodedTensor::assemble(const DecodeVectors& decode_vectors) const {
-    Matrix out(rows_, cols_);
-    Index parameter0 = 0;
+void CodedTensor::place(const Segment& s, Index unit, const float* xhat, Index row0,
+                        Matrix& out) const {
+    const bool inputs = along_ == Along::inputs;
+    const Index d = s.code->dim();
+    const Index tall = inputs ? 1 : d;
+    for (Index j = 0; j < tall; ++j) {
+        const Index row = unit * tall + j;
+        if (row < row0 || row >= row0 + out.rows()) continue;
+        for (Index c = 0; c < s.cols; ++c)
+            out(row - row0, s.col0 + c) = xhat[inputs ? c : c * d + j] * scale(row, s.col0 + c);
+    }
+}
+
+Matrix CodedTensor::decode_rows(Index row0, Index rows_n) const {
+    return decode_rows_with({}, row0, rows_n);
+}
+
+Matrix CodedTensor::decode_rows_with(const std::vector<float>& p, Index row0, Index rows_n) const {
+    VQ_ASSERT(row0 >= 0 && rows_n >= 1 && row0 + rows_n <= rows_);
+    Matrix out(rows_n, cols_);
+    auto parameter0 = p.begin();
     for (const Segment& s : segments_) {
         const Index d = s.code->dim();
-        const Index units = along_ == Along::inputs ? rows_ : rows_ / d;
-        const Index per_unit = along_ == Along::inputs ? s.cols / d : s.cols;
-        parallel_for((units + 15) / 16, [&](Index chunk) {
-            std::vector<float> xhat(static_cast<std::size_t>(per_unit * d));
-            for (Index u = chunk * 16; u < std::min(units, chunk * 16 + 16); ++u) {
-                decode_vectors(s, parameter0, s.codes.data() + u * per_unit * s.code->words(),
-                               per_unit, xhat.data());
-                if (along_ == Along::inputs) {
-                    for (Index j = 0; j < s.cols; ++j)
-                        out(u, s.col0 + j) = xhat[j] * scale(u, s.col0 + j);
-                } else {
-                    for (Index c = 0; c < s.cols; ++c)
-                        for (Index j = 0; j < d; ++j)
-                            out(u * d + j, s.col0 + c) =
-                                xhat[c * d + j] * scale(u * d + j, s.col0 + c);
-                }
-            }
-        });
-        parameter0 += static_cast<Index>(s.code->parameters().size());
+        const Index tall = along_ == Along::inputs ? 1 : d;
+        const Index per_unit = s.cols * tall / d;
+        std::vector<std::uint64_t> codes(static_cast<std::size_t>(per_unit * s.code->words()));
+        std::vector<float> xhat(static_cast<std::size_t>(per_unit * d));
+        std::vector<float> own;
+        if (!p.empty()) {
+            const auto size = static_cast<Index>(s.code->parameters().size());
+            own.assign(parameter0, parameter0 + size);
+            parameter0 += size;
+        }
+        for (Index u = row0 / tall; u * tall < row0 + rows_n; ++u) {
+            s.codes.read(u * per_unit, per_unit, codes.data());
+            if (p.empty())
+                s.code->decode(codes.data(), per_unit, xhat.data());
+            else
+                s.code->decode_with(own, codes.data(), per_unit, xhat.data());
+            place(s, u, xhat.data(), row0, out);
+        }
     }
     return out;
 }
 
 Matrix CodedTensor::decode() const {
-    return assemble([](const Segment& s, Index, const std::uint64_t* codes, Index n, float* xhat) {
-        s.code->decode(codes, n, xhat);
+    Matrix out(rows_, cols_);
+    const Index panel = decode_units * row_unit();
+    parallel_for((rows_ + panel - 1) / panel, [&](Index i) {
+        const Index row0 = i * panel;
+        const Index rows_n = std::min(panel, rows_ - row0);
+        out.middleRows(row0, rows_n) = decode_rows(row0, rows_n);
     });
-}
-
-Matrix CodedTensor::decode_with(const std::vector<float>& p) const {
-    if (segments_.size() == 1)
-        return assemble([&](const Segment& s, Index, const std::uint64_t* codes, Index n,
-                            float* xhat) { s.code->decode_with(p, codes, n, xhat); });
-    return assemble(
-        [&](const Segment& s, Index p0, const std::uint64_t* codes, Index n, float* xhat) {
-            const std::vector<float> own(p.begin() + p0, p.end());
-            s.code->decode_with(own, codes, n, xhat);
-        });
+    return out;
 }
 
 std::vector<float> CodedTensor::parameters() const {
@@ -221,37 +236,64 @@ std::vector<float> CodedTensor::parameters() const {
     return all;
 }
 
-std::vector<double> CodedTensor::adjoint(const Matrix& g) const {
-    VQ_ASSERT(g.rows() == rows_ && g.cols() == cols_);
-    std::vector<double> total;
-    for (const Segment& s : segments_) {
-        const Index d = s.code->dim();
-        const Index units = along_ == Along::inputs ? rows_ : rows_ / d;
-        const Index per_unit = along_ == Along::inputs ? s.cols / d : s.cols;
-        const auto size = s.code->parameters().size();
-        const Index chunk = (units + adjoint_chunks - 1) / adjoint_chunks;
-        std::vector<std::vector<double>> parts(adjoint_chunks);
-        parallel_for(adjoint_chunks, [&](Index part) {
-            std::vector<double>& sum = parts[part];
-            sum.assign(size, 0.0);
-            std::vector<float> gv(static_cast<std::size_t>(d));
-            for (Index u = part * chunk; u < std::min(units, (part + 1) * chunk); ++u)
-                for (Index v = 0; v < per_unit; ++v) {
-                    for (Index j = 0; j < d; ++j) {
-                        const Index row = along_ == Along::inputs ? u : u * d + j;
-                        const Index col = s.col0 + (along_ == Along::inputs ? v * d + j : v);
-                        gv[j] = g(row, col) * scale(row, col);
-                    }
-                    s.code->add_adjoint(&s.codes[(u * per_unit + v) * s.code->words()], gv.data(),
-                                        sum.data());
-                }
+std::vector<double> CodedTensor::adjoint(const FillRows& fill) const {
+    std::vector<std::vector<double>>
+        parts;  // [chunk]: all segments' parameters, one after the other
+    std::size_t size = 0;
+    for (const Segment& s : segments_) size += s.code->parameters().size();
+    parts.assign(adjoint_chunks, std::vector<double>(size, 0.0));
+    // Some chunks at a time, and g for their rows alone.
+    Matrix g;
+    for (Index first = 0; first < adjoint_chunks; first += adjoint_chunks_at_once) {
+        Index row0 = rows_;
+        Index row1 = 0;
+        for (const Segment& s : segments_) {
+            row0 = std::min(row0, chunk_row(s, first));
+            row1 = std::max(row1, chunk_row(s, first + adjoint_chunks_at_once));
+        }
+        if (row0 >= row1) break;
+        g.resize(row1 - row0, cols_);
+        fill(row0, row1 - row0, g.data());
+        parallel_for(adjoint_chunks_at_once, [&](Index i) {
+            double* sum = parts[first + i].data();
+            for (const Segment& s : segments_) {
+                add_adjoint(s, chunk_row(s, first + i), chunk_row(s, first + i + 1), g, row0, sum);
+                sum += s.code->parameters().size();
+            }
         });
-        const std::size_t base = total.size();
-        total.resize(base + size, 0.0);
-        for (const auto& part : parts)
-            for (std::size_t i = 0; i < size; ++i) total[base + i] += part[i];
     }
+    std::vector<double> total(size, 0.0);
+    for (const std::vector<double>& part : parts)
+        for (std::size_t i = 0; i < size; ++i) total[i] += part[i];
     return total;
+}
+
+Index CodedTensor::chunk_row(const Segment& s, Index chunk) const {
+    const Index tall = along_ == Along::inputs ? 1 : s.code->dim();
+    const Index units = rows_ / tall;
+    return std::min(units, (units + adjoint_chunks - 1) / adjoint_chunks * chunk) * tall;
+}
+
+void CodedTensor::add_adjoint(const Segment& s, Index from, Index to, const Matrix& g, Index row0,
+                              double* sum) const {
+    const Index d = s.code->dim();
+    const Index words = s.code->words();
+    const bool inputs = along_ == Along::inputs;
+    const Index tall = inputs ? 1 : d;
+    const Index per_unit = s.cols * tall / d;
+    std::vector<float> gv(static_cast<std::size_t>(d));
+    std::vector<std::uint64_t> codes(static_cast<std::size_t>(per_unit * words));
+    for (Index u = from / tall; u * tall < to; ++u) {
+        s.codes.read(u * per_unit, per_unit, codes.data());
+        for (Index v = 0; v < per_unit; ++v) {
+            for (Index j = 0; j < d; ++j) {
+                const Index row = inputs ? u : u * d + j;
+                const Index col = s.col0 + (inputs ? v * d + j : v);
+                gv[j] = g(row - row0, col) * scale(row, col);
+            }
+            s.code->add_adjoint(&codes[v * words], gv.data(), sum);
+        }
+    }
 }
 
 }  // namespace vq

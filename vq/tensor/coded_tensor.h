@@ -5,11 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "base/codes/code.h"
+#include "base/codes/code_array.h"
 #include "base/codes/code_settings.h"
 #include "base/json.h"
 #include "base/matrix.h"
@@ -29,14 +31,15 @@ struct Segment {
     Index cols = 0;
     CodePtr code;
     std::string
-        shared;  ///< name of the codebook when several tensors share it; empty: the tensor's
-    std::vector<std::uint64_t> codes;  ///< code->words() each, in the order of code_index()
+        shared;       ///< name of the codebook when several tensors share it; empty: the tensor's
+    CodeArray codes;  ///< in the order of code_index()
 };
 
 class CodedTensor {
 public:
     CodedTensor() = default;
-    /// rows and cols are those of the padded matrix: multiples of what the codes need.
+    /// rows and cols are those of the padded matrix: multiples of what the codes need. Segments
+    /// without codes get those of number zero.
     CodedTensor(Index rows, Index cols, Along along, ScaleLayout layout,
                 std::vector<Segment> segments);
 
@@ -69,21 +72,31 @@ public:
     /// was found goes to `codes`, in the order of vectors (row, then group).
     void encode_block(Index row0, Index rows_n, Index col0, Index cols_n, const float* target,
                       const float* metric, float* what, std::uint64_t* codes);
-    /// Position in segment_of(col).codes, in words, of the vector that starts at (row, col).
+    /// Position in segment_of(col).codes of the vector that starts at (row, col).
     Index code_index(const Segment& s, Index row, Index col) const;
 
     /// The whole matrix, size (rows, cols).
     Matrix decode() const;
-    /// The whole matrix with other codebook parameters (all segments' one after the other),
-    /// unrounded.
-    Matrix decode_with(const std::vector<float>& parameters) const;
+    /// Rows [row0, row0 + rows_n), any, size (rows_n, cols). Single-threaded.
+    Matrix decode_rows(Index row0, Index rows_n) const;
+    /// The same with other codebook parameters (all segments' one after the other), unrounded.
+    Matrix decode_rows_with(const std::vector<float>& parameters, Index row0, Index rows_n) const;
     std::vector<float> parameters() const;
-    /// Gradient with respect to parameters() of <g, decode()>, g (rows, cols).
-    std::vector<double> adjoint(const Matrix& g) const;
+    /// Gradient with respect to parameters() of <g, decode()>, g (rows, cols), of which `fill`
+    /// gives rows [row0, row0 + rows_n) in the size (rows_n, cols): only some of them are in memory
+    /// at a time.
+    using FillRows = std::function<void(Index row0, Index rows_n, float* g)>;
+    std::vector<double> adjoint(const FillRows& fill) const;
 
 private:
-    template <class DecodeVectors>
-    Matrix assemble(const DecodeVectors& decode_vectors) const;
+    /// Vectors of one unit of a segment (a row, or d rows that share codes), scaled, into rows of
+    /// `out`, whose first is row0; those outside are left out.
+    void place(const Segment& s, Index unit, const float* xhat, Index row0, Matrix& out) const;
+    /// The first row of a chunk of adjoint().
+    Index chunk_row(const Segment& s, Index chunk) const;
+    /// sum += gradient of rows [from, to), whole units; g begins at row0.
+    void add_adjoint(const Segment& s, Index from, Index to, const Matrix& g, Index row0,
+                     double* sum) const;
 
     Index rows_ = 0;
     Index cols_ = 0;

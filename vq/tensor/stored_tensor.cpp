@@ -25,8 +25,7 @@ const char* scope_name(ScaleLayout::Scope scope) {
 }
 
 Array packed_array(const Segment& s) {
-    return Array::from_u8(
-        pack_codes(s.codes, static_cast<Index>(s.codes.size()) / s.code->words(), s.code->bits()));
+    return Array::from_u8(pack_codes(s.codes.unpacked(), s.codes.count(), s.codes.bits()));
 }
 
 /// Reads a stored tensor with checks: every fault becomes one Error that names the tensor.
@@ -90,12 +89,7 @@ private:
             at += segments.back().cols;
         }
         if (at != padded_cols) fields_.fail("the segments do not cover the columns");
-        std::vector<std::vector<std::uint64_t>> codes;
-        codes.reserve(segments.size());
-        for (Segment& s : segments) codes.push_back(std::move(s.codes));
         CodedTensor tensor(padded_rows, padded_cols, along, layout, std::move(segments));
-        for (std::size_t i = 0; i < codes.size(); ++i)
-            tensor.segments()[i].codes = std::move(codes[i]);
         const std::vector<float> scales = fields_.floats("row_scale", fields_.array("row_scale"));
         if (static_cast<Index>(scales.size()) != tensor.scales().size())
             fields_.fail("the array row_scale has the wrong length");
@@ -122,9 +116,11 @@ private:
         if ((along == Along::inputs ? s.cols : rows) % d != 0)
             fields_.fail("vectors do not fill the tensor");
         const Index count = rows * s.cols / d;
-        s.codes = fields_.codes(segment_array("codes", i), count, s.code->bits());
-        for (std::size_t c = 0; c < s.codes.size(); c += static_cast<std::size_t>(s.code->words()))
-            if (!s.code->valid(&s.codes[c])) fields_.fail("a code is out of range");
+        const std::vector<std::uint64_t> codes =
+            fields_.codes(segment_array("codes", i), count, s.code->bits());
+        for (std::size_t c = 0; c < codes.size(); c += static_cast<std::size_t>(s.code->words()))
+            if (!s.code->valid(&codes[c])) fields_.fail("a code is out of range");
+        s.codes = CodeArray(codes, s.code->bits());
         return s;
     }
 

@@ -38,7 +38,7 @@ Matrix run(const Matrix& w, const BlockLDL& ldl, Index panel = 64) {
         [&](Index r, Index rows, Index c, const float* t, const float* m, float* q) {
             round_block(r, rows, c, t, m, q, ldl.block);
         },
-        what, nullptr);
+        &what, nullptr);
     return what;
 }
 
@@ -110,7 +110,7 @@ TEST(Feedback, TargetsSatisfyTheLdlIdentity) {
         [&](Index r, Index rows, Index c, const float* t, const float* m, float* q) {
             round_block(r, rows, c, t, m, q, block);
         },
-        what, &targets);
+        &what, &targets);
     double sum = 0;
     double trace = 0;
     for (Index k = 0; k < n / block; ++k) {

@@ -25,6 +25,15 @@ CodedTensor tensor_of(Index rows, Index cols, Along along, ScaleLayout layout, b
     return {rows, cols, along, layout, std::move(segments)};
 }
 
+void draw_codes(CodedTensor& t) {
+    std::uint64_t draws = 0;
+    for (Segment& s : t.segments())
+        for (Index i = 0; i < s.codes.count(); ++i) {
+            const std::uint64_t code = random_bits(7, draws++) & ((1u << s.code->bits()) - 1);
+            s.codes.write(i, 1, &code);
+        }
+}
+
 const ScaleLayout layouts[] = {
     {ScaleLayout::Scope::tensor, 0}, {ScaleLayout::Scope::row, 0}, {ScaleLayout::Scope::group, 4}};
 
@@ -53,17 +62,15 @@ TEST(CodedTensor, AdjointIsTheTransposeOfDecode) {
             for (const bool two : {false, true}) {
                 CodedTensor t = tensor_of(12, 24, along, layout, two);
                 t.fit_scales(gaussian(12, 24, 1), 1.0F);
-                std::uint64_t i = 0;
-                for (Segment& s : t.segments())
-                    for (std::uint64_t& c : s.codes)
-                        c = random_bits(7, i++) & ((1u << s.code->bits()) - 1);
+                draw_codes(t);
                 std::vector<float> p = t.parameters();
                 for (std::size_t j = 0; j < p.size(); ++j)
                     p[j] = static_cast<float>(random_normal(8, j));
                 const Matrix g = gaussian(12, 24, 9);
-                const double left =
-                    g.cast<double>().cwiseProduct(t.decode_with(p).cast<double>()).sum();
-                const std::vector<double> a = t.adjoint(g);
+                const double left = g.cast<double>()
+                                        .cwiseProduct(t.decode_rows_with(p, 0, 12).cast<double>())
+                                        .sum();
+                const std::vector<double> a = t.adjoint(test::rows_of(g));
                 double right = 0;
                 for (std::size_t j = 0; j < p.size(); ++j) right += a[j] * p[j];
                 EXPECT_NEAR(left, right, 1e-4 * (1 + std::abs(left)));
@@ -72,10 +79,32 @@ TEST(CodedTensor, AdjointIsTheTransposeOfDecode) {
 
 TEST(CodedTensor, DecodeWithOwnParametersIsDecode) {
     CodedTensor t = tensor_of(12, 24, Along::inputs, layouts[1], true);
-    std::uint64_t i = 0;
-    for (Segment& s : t.segments())
-        for (std::uint64_t& c : s.codes) c = random_bits(7, i++) & ((1u << s.code->bits()) - 1);
-    EXPECT_LT((t.decode() - t.decode_with(t.parameters())).cwiseAbs().maxCoeff(), 1e-6F);
+    draw_codes(t);
+    EXPECT_LT((t.decode() - t.decode_rows_with(t.parameters(), 0, 12)).cwiseAbs().maxCoeff(),
+              1e-6F);
+}
+
+TEST(CodedTensor, AnyRowsDecodeAlone) {
+    for (const Along along : {Along::inputs, Along::outputs})
+        for (const ScaleLayout& layout : layouts) {
+            CodedTensor t = tensor_of(12, 24, along, layout, true);
+            t.fit_scales(gaussian(12, 24, 1), 1.0F);
+            draw_codes(t);
+            const Matrix all = t.decode();
+            for (Index row0 = 0; row0 < 12; ++row0)
+                for (Index rows = 1; row0 + rows <= 12; ++rows)
+                    EXPECT_EQ(t.decode_rows(row0, rows), all.middleRows(row0, rows));
+        }
+}
+
+// Codes of a scalar grid take a byte a weight, however wide the words are that encoders work on.
+TEST(CodedTensor, KeepsCodesInFewBytes) {
+    EXPECT_EQ(tensor_of(12, 24, Along::inputs, layouts[0], false).segments()[0].codes.bytes(),
+              12 * 12);
+    std::vector<Segment> grid;
+    grid.push_back({0, 24, random_code(1, {3}, 1), "", {}});
+    const CodedTensor t(12, 24, Along::inputs, layouts[0], std::move(grid));
+    EXPECT_EQ(t.segments()[0].codes.bytes(), 12 * 24);
 }
 
 TEST(CodedTensor, FittedScalesNormaliseEachRow) {
