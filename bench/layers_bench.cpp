@@ -2,15 +2,18 @@
 // Quantizes single layers of a model under Hessians collected before, and prints their relative
 // proxy loss: a way to compare methods in minutes.
 //   layers_bench MODEL HESSIANS.h5 METHOD [part.key=value ...] TENSOR ...
-//   layers_bench random METHOD [part.key=value ...] ROWSxCOLS ...      Gaussian weights, for the
-//   speed
-// Bits are those of each tensor's own arrays (with codebooks if code.scope=tensor).
+//   layers_bench random METHOD [part.key=value ...] ROWSxCOLS ...      Gaussian weights, for speed
+//   and memory
+// Bits are those of each tensor's own arrays (with codebooks if code.scope=tensor). Memory is the
+// peak from before the layer was loaded, and what of it goes beyond two Hessians in fp64, in units
+// of the layer's weights in fp32.
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <exception>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -68,6 +71,19 @@ Layer random_layer(const std::string& shape) {
     return layer;
 }
 
+/// A line of /proc/self/status in bytes: "VmRSS", "VmHWM".
+double status_bytes(const std::string& key) {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);)
+        if (line.rfind(key + ":", 0) == 0) return 1024 * std::stod(line.substr(key.size() + 1));
+    return 0;
+}
+
+/// From now on VmHWM is the peak of what follows.
+void reset_peak() {
+    std::ofstream("/proc/self/clear_refs") << "5";
+}
+
 int run(const std::vector<std::string>& arguments) {
     const bool random = !arguments.empty() && arguments[0] == "random";
     const std::size_t method = random ? 1 : 2;
@@ -90,16 +106,23 @@ int run(const std::vector<std::string>& arguments) {
         shared = vq::family_of(settings.code).universal(settings.code);
     double sum = 0;
     for (const std::string& name : names) {
+        const double before = status_bytes("VmRSS");
         const Layer layer = load(name);
+        reset_peak();
         const auto start = std::chrono::steady_clock::now();
         const vq::QuantizedLayer q =
             quantize_layer(layer.w, layer.h, settings, shared, 1, layer.name, {});
         const double seconds =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        const double peak = status_bytes("VmHWM") - before;
+        const auto n = static_cast<double>(layer.w.cols());
+        const auto weights = static_cast<double>(layer.w.size());
         sum += q.errors.rel_proxy;
-        fmt::print("{:<44} {:.3f} bits  rel. proxy {:.4f}  rel. MSE {:.4f}  {:.0f} weights/s\n",
-                   layer.name, store_tensor(layer.name, q, "").bits_per_weight, q.errors.rel_proxy,
-                   q.errors.rel_mse, static_cast<double>(layer.w.size()) / seconds);
+        fmt::print(
+            "{:<44} {:.3f} bits  rel. proxy {:.4f}  rel. MSE {:.4f}  {:.0f} weights/s  "
+            "{:.0f} MB, {:.2f} W + 2 H\n",
+            layer.name, store_tensor(layer.name, q, "").bits_per_weight, q.errors.rel_proxy,
+            q.errors.rel_mse, weights / seconds, peak / 1e6, (peak - 16 * n * n) / (4 * weights));
         (void)std::fflush(stdout);
     }
     fmt::print("mean rel. proxy {:.5f}\n", sum / static_cast<double>(names.size()));
