@@ -26,18 +26,10 @@ enum class Grid {
     floating,      ///< sign, 2 exponent bits (1 of 2 bits), the rest mantissa; b = 4 is E2M1 (FP4)
 };
 
-/// Who finds the nearest codewords during training.
-enum class AssignerKind {
-    own,   ///< Assigner: the default
-    faiss  ///< faiss::IndexFlatL2: to compare with; its results may depend on the thread count
-};
-
 struct KMeansSettings {
     int iterations = 25;
     Index samples = 1 << 18;  ///< vectors at most
-    bool weighted = true;     ///< by diag(H)
     int joint_rounds = 4;     ///< least-squares rounds over all stages of a residual code
-    AssignerKind assigner = AssignerKind::own;
 };
 
 struct CodeSettings {

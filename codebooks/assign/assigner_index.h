@@ -9,10 +9,15 @@
 #include <memory>
 #include <vector>
 
-#include "base/codes/code_settings.h"
 #include "codebooks/assign/assigner.h"
 
 namespace vq {
+
+/// Who finds the nearest codewords during training.
+enum class AssignerKind {
+    own,   ///< Assigner: the default
+    faiss  ///< faiss::IndexFlatL2: to compare with; its results may depend on the thread count
+};
 
 /// An exact L2 index over at most 2^31 vectors of at most Assigner::max_dimension dimensions.
 class AssignerIndex : public faiss::Index {

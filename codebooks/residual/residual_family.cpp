@@ -59,7 +59,6 @@ CodePtr train(const TrainingVectors& vectors, const CodeSettings& s, std::uint64
     training.revisions = s.revisions;
     training.kmeans_iterations = s.kmeans.iterations;
     training.joint_rounds = s.kmeans.joint_rounds;
-    training.assigner = s.kmeans.assigner;
     training.seed = seed;
     training.progress = &progress;
     return train_residual(vectors.x.data(), vectors.x.rows(), s.dim, s.stage_bits, vectors.weights,

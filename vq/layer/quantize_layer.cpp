@@ -127,8 +127,8 @@ void train_codes(const Matrix& x, const VectorD& h_diagonal, const Settings& s, 
         gather_vectors(x, tensor, segment.col0, segment.cols, segment.code->dim(), h_diagonal,
                        vectors, weights);
         thin_out(vectors, weights, s.code.kmeans.samples, seed + i);
-        segment.code = family.train({vectors, s.code.kmeans.weighted ? weights.data() : nullptr},
-                                    code_settings(s, outliers), seed + i, progress);
+        segment.code =
+            family.train({vectors, weights.data()}, code_settings(s, outliers), seed + i, progress);
     }
 }
 
@@ -183,7 +183,7 @@ std::vector<Segment> vector_segments(const Matrix& w, const Settings& s, const S
 
 CodedTensor make_tensor(const Matrix& w, const Settings& s, std::vector<Segment> segments) {
     CodedTensor tensor(w.rows(), w.cols(), s.code.along, s.scale, std::move(segments));
-    if (!family_of(s.code).own_scales) tensor.fit_scales(w, static_cast<float>(s.multiplier));
+    if (!family_of(s.code).own_scales) tensor.fit_scales(w);
     return tensor;
 }
 

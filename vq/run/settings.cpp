@@ -271,24 +271,14 @@ const std::vector<Entry>& entries() {
             "scale.group", "columns a group for scale.scope=group", 0, 65536,
             [](Settings & s) -> auto& { return s.scale.group; }),
         number(
-            "scale.multiplier", "of the fitted scales", 0.1, 10,
-            [](Settings & s) -> auto& { return s.multiplier; }),
-        number(
             "kmeans.iterations", "of each codebook's training", 1, 1000,
             [](Settings & s) -> auto& { return s.code.kmeans.iterations; }),
         number(
             "kmeans.samples", "training vectors at most", 1, 1e9,
             [](Settings & s) -> auto& { return s.code.kmeans.samples; }),
-        choice<bool>(
-            "kmeans.weighted", "weigh training vectors by diag(H)", on_off,
-            [](Settings & s) -> auto& { return s.code.kmeans.weighted; }),
         number(
             "kmeans.joint_rounds", "least-squares rounds over all stages of a residual code", 0,
             100, [](Settings & s) -> auto& { return s.code.kmeans.joint_rounds; }),
-        choice<AssignerKind>(
-            "kmeans.assigner", "who finds the nearest codeword in training",
-            {{"own", AssignerKind::own}, {"faiss", AssignerKind::faiss}},
-            [](Settings & s) -> auto& { return s.code.kmeans.assigner; }),
         number(
             "refine.rounds", "rounds of scales, codebooks and codes under the full Hessian; 0: off",
             0, 100, [](Settings & s) -> auto& { return s.refine.rounds; }),
@@ -301,15 +291,9 @@ const std::vector<Entry>& entries() {
         choice<bool>(
             "refine.codes", "go through the codes again by coordinate descent", on_off,
             [](Settings & s) -> auto& { return s.refine.codes; }),
-        number(
-            "refine.cg_iterations", "conjugate-gradient steps of a codebook solve", 1, 1000,
-            [](Settings & s) -> auto& { return s.refine.cg_iterations; }),
         choice<bool>(
             "refine.bias", "a layer's bias, where it has one, takes the mean error of its outputs",
             on_off, [](Settings & s) -> auto& { return s.bias; }),
-        number(
-            "refine.tolerance", "stop when a round gains less than this share", 0, 1,
-            [](Settings & s) -> auto& { return s.refine.tolerance; }),
     };
     return all;
 }

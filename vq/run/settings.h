@@ -34,8 +34,7 @@ struct Settings {
     Index block = 0;  ///< columns a feedback block; 0: as wide as the vectors
     int passes = 1;   ///< feedback passes; codebooks of the tensor are trained anew in between
     ScaleLayout scale;
-    double multiplier = 1;  ///< of the fitted scales
-    int scale_search = 0;   ///< scales tried for each row before feedback; 0: the root mean square
+    int scale_search = 0;  ///< scales tried for each row before feedback; 0: the root mean square
     RefineSettings refine;
     bool bias = true;  ///< a layer's bias makes good for the mean error of its outputs
 };

@@ -49,7 +49,7 @@ void CodedTensor::set_scales(const Matrix& scales) {
         scales_.data()[i] = round_to_half(std::clamp(scales_.data()[i], -65000.0F, 65000.0F));
 }
 
-void CodedTensor::fit_scales(const Matrix& w, float multiplier) {
+void CodedTensor::fit_scales(const Matrix& w) {
     VQ_ASSERT(w.rows() == rows_ && w.cols() == cols_);
     Matrix fitted(scales_.rows(), scales_.cols());
     const double overall = std::sqrt(w.cast<double>().squaredNorm() /
@@ -64,7 +64,7 @@ void CodedTensor::fit_scales(const Matrix& w, float multiplier) {
                                 static_cast<double>(width));
             // A row of zeros keeps a scale that decodes to nearly nothing.
             if (!(rms > 1e-4 * overall)) rms = 1e-4 * overall;
-            fitted(i, g) = rms > 0 ? static_cast<float>(rms) * multiplier : 1.0F;
+            fitted(i, g) = rms > 0 ? static_cast<float>(rms) : 1.0F;
         }
     }
     set_scales(fitted);

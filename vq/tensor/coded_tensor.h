@@ -57,8 +57,8 @@ public:
     float scale(Index i, Index j) const {
         return scales_(scales_.rows() == 1 ? 0 : i, scales_.cols() == 1 ? 0 : j / layout_.group);
     }
-    /// Scales that make the root mean square of what the codes see equal to 1 / multiplier.
-    void fit_scales(const Matrix& w, float multiplier);
+    /// Scales that make the root mean square of what the codes see equal to 1.
+    void fit_scales(const Matrix& w);
 
     const Segment& segment_of(Index col) const;
     Segment& segment_of(Index col);

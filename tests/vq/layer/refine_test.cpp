@@ -30,7 +30,7 @@ struct Problem {
         tensor = CodedTensor(
             40, 96, along, layout,
             {{0, 96, train_residual(sample.data(), 2000, 4, bits, nullptr, {}), "", {}}});
-        tensor.fit_scales(w, 1.0F);
+        tensor.fit_scales(w);
         encode();
     }
     void encode() {
@@ -124,7 +124,7 @@ TEST(Refine, SameBitsAtAnyNumberOfThreads) {
 TEST(Refine, ARowOfZerosKeepsAScaleAndHarmsNoOther) {
     Problem p(Along::outputs, layouts[1]);
     p.w.row(5).setZero();
-    p.tensor.fit_scales(p.w, 1.0F);
+    p.tensor.fit_scales(p.w);
     p.encode();
     const double before = exact_proxy(p.w - p.what(), p.h);
     refine(p.w, p.hf(), {.rounds = 3, .tolerance = 0}, {}, p.tensor);

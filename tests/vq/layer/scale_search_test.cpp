@@ -19,7 +19,7 @@ const ScaleLayout layouts[] = {
 CodedTensor tensor_of(const Matrix& w, const ScaleLayout& layout, CodePtr code) {
     CodedTensor t(w.rows(), w.cols(), Along::inputs, layout,
                   {{0, w.cols(), std::move(code), "", {}}});
-    t.fit_scales(w, 1.0F);
+    t.fit_scales(w);
     return t;
 }
 

@@ -39,7 +39,7 @@ TEST(Settings, EveryNumberAndWordChangesTheSettings) {
         const bool moved = [&] {
             for (const char* value :
                  {"on", "off", "1", "2", "0.25", "none", "both", "joint", "identity", "outputs",
-                  "model", "forward", "group", "faiss", "trellis", "nf", "16", "4+4"}) {
+                  "model", "forward", "group", "trellis", "nf", "16", "4+4"}) {
                 try {
                     set_setting(changed, info.name, value);
                 } catch (const Error&) {
@@ -59,7 +59,7 @@ TEST(Settings, ErrorsNameTheKeyTheValueAndWhatIsAllowed) {
                                testing::HasSubstr("backward")));
     EXPECT_THAT(message("encoder.beam=0"), testing::HasSubstr("from 1 to 64"));
     EXPECT_THAT(message("encoder.beam=8x"), testing::HasSubstr("encoder.beam=8x"));
-    EXPECT_THAT(message("scale.multiplier=nan"), testing::HasSubstr("nan"));
+    EXPECT_THAT(message("objective.damping=nan"), testing::HasSubstr("nan"));
     EXPECT_THAT(message("no.such=1"), testing::HasSubstr("unknown setting"));
     EXPECT_THAT(message("refine.rounds"), testing::HasSubstr("part.key=value"));
     EXPECT_THAT(message("code.stage_bits=9+"), testing::HasSubstr("code.stage_bits=9+"));

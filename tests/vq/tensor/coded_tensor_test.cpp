@@ -43,7 +43,7 @@ TEST(CodedTensor, DecodeEqualsWhatTheEncoderReported) {
         for (const ScaleLayout& layout : layouts)
             for (const bool two : {false, true}) {
                 CodedTensor t = tensor_of(12, 24, along, layout, two);
-                t.fit_scales(w, 1.0F);
+                t.fit_scales(w);
                 Matrix what(12, 24);
                 for (Index c = 0; c < 24; c += 8) {
                     const Matrix target = w.middleCols(c, 8);
@@ -61,7 +61,7 @@ TEST(CodedTensor, AdjointIsTheTransposeOfDecode) {
         for (const ScaleLayout& layout : layouts)
             for (const bool two : {false, true}) {
                 CodedTensor t = tensor_of(12, 24, along, layout, two);
-                t.fit_scales(gaussian(12, 24, 1), 1.0F);
+                t.fit_scales(gaussian(12, 24, 1));
                 draw_codes(t);
                 std::vector<float> p = t.parameters();
                 for (std::size_t j = 0; j < p.size(); ++j)
@@ -88,7 +88,7 @@ TEST(CodedTensor, AnyRowsDecodeAlone) {
     for (const Along along : {Along::inputs, Along::outputs})
         for (const ScaleLayout& layout : layouts) {
             CodedTensor t = tensor_of(12, 24, along, layout, true);
-            t.fit_scales(gaussian(12, 24, 1), 1.0F);
+            t.fit_scales(gaussian(12, 24, 1));
             draw_codes(t);
             const Matrix all = t.decode();
             for (Index row0 = 0; row0 < 12; ++row0)
@@ -112,7 +112,7 @@ TEST(CodedTensor, FittedScalesNormaliseEachRow) {
     w.row(2) *= 100.0F;
     w.row(3).setZero();
     CodedTensor t = tensor_of(6, 64, Along::inputs, layouts[1], false);
-    t.fit_scales(w, 1.0F);
+    t.fit_scales(w);
     for (Index i = 0; i < 6; ++i) {
         EXPECT_GT(t.scale(i, 0), 0.0F);
         if (i != 3) {
