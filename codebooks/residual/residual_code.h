@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "base/codes/code.h"
-#include "base/codes/code_settings.h"
 #include "base/progress.h"
 #include "codebooks/assign/assigner.h"
 #include "codebooks/assign/kmeans.h"

@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+#include <set>
+
 #include "base/error.h"
 #include "vq/run/presets.h"
 
@@ -50,6 +54,26 @@ TEST(Settings, EveryNumberAndWordChangesTheSettings) {
             return false;
         }();
         EXPECT_TRUE(moved) << info.name;
+    }
+}
+
+// Nothing is there just in case.
+TEST(Settings, EachIsChangedByAPresetOrHasAReasonOnThePage) {
+    std::set<std::string> used;
+    const std::vector<SettingInfo> defaults = describe_settings({});
+    for (const PresetInfo& preset : presets()) {
+        const std::vector<SettingInfo> own = describe_settings(preset_settings(preset.name));
+        for (std::size_t i = 0; i < own.size(); ++i)
+            if (own[i].value != defaults[i].value) used.insert(own[i].name);
+    }
+    std::ifstream file(std::string(VQKIT_MODELS) + "/../docs/methods.md");
+    const std::string page{std::istreambuf_iterator<char>(file), {}};
+    const std::size_t from = page.find("## Settings that no preset changes");
+    ASSERT_NE(from, std::string::npos);
+    const std::string reasons = page.substr(from, page.find("\n## ", from + 1) - from);
+    for (const SettingInfo& info : defaults) {
+        const bool reason = reasons.find("`" + info.name + "`") != std::string::npos;
+        EXPECT_TRUE(reason || used.count(info.name) > 0) << info.name;
     }
 }
 
