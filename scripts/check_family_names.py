@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Families and their tensors are named in io/families/rows.cpp alone: fails where another source says, in a string,
 what a row says. Tokenizers are left out: GGUF files have tokenizers that are called "llama" and "qwen2" too."""
 import re

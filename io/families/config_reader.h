@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads config.json by the keys of a family's row, and refuses what the row does not know.
 #pragma once
 

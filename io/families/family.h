@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A family of models is one row of a table: what its tensors are called, which keys of its
 // configuration are understood and which are known to change nothing. Loading alone reads rows;
 // what they come to stands in ModelConfig, tensor by tensor, for everyone else.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rope scaling of a GGUF file as the rope_scaling of config.json.
 #pragma once
 

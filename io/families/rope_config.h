@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rotary positions as config.json says them: rope_theta and rope_scaling (transformers 4), or
 // rope_parameters with both (5).
 #pragma once

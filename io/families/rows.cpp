@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The table itself. A family is one entry of `rows`; names and keys that families share stand above
 // it once.
 #include <algorithm>

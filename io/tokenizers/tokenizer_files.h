@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tokenizer as it travels with a model: the files of a HF folder.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The runtime, calibration and generation find their tensors by what they are for, whatever a
 // family calls them.
 #include <gtest/gtest.h>

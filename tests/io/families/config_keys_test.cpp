@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every key of config.json is read, refused with its value, or known to be harmless.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The table: what every row must say, and that names come from rows alone.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A family that nobody trained: its tensors, its keys and its defaults have names of their own, so
 // that whatever works with it got them from the row.
 #pragma once
