@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "codebooks/residual/table.h"
+#include "codebooks/scalar/grid.h"
 #include "tests/vq/layer_fixture.h"
 #include "tests/vq/stored_fixture.h"
 #include "vq/run/presets.h"
