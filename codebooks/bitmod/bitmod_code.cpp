@@ -45,33 +45,6 @@ BitmodCode::BitmodCode(int dim, int bits) : dim_(dim), bits_(bits), values_{} {
     }
 }
 
-/// Either the diagonal of M, or M = L D L^T with L unit lower triangular, row-major. All ones for
-/// no metric.
-struct BitmodCode::Metric {
-    std::vector<float> diagonal;  ///< of M, or D
-    Matrix lower;                 ///< L, or empty
-
-    Metric(const float* m, Index d) : diagonal(static_cast<std::size_t>(d), 1.0F) {
-        if (m == nullptr) return;
-        const Eigen::Map<const Matrix> full(m, d, d);
-        for (Index j = 0; j < d; ++j) diagonal[j] = full(j, j);
-        if (full.isDiagonal(0)) return;
-        MatrixD c = full.cast<double>();
-        for (Index j = 0; j < d; ++j) {
-            const double pivot = c(j, j);
-            // What rounding made singular is searched weight by weight.
-            if (!(pivot > 0)) return;
-            for (Index i = j + 1; i < d; ++i) {
-                const double factor = c(i, j) / pivot;
-                for (Index k = j + 1; k <= i; ++k) c(i, k) -= factor * c(k, j);
-            }
-            for (Index i = j + 1; i < d; ++i) c(i, j) /= pivot;
-        }
-        for (Index j = 0; j < d; ++j) diagonal[j] = static_cast<float>(c(j, j));
-        lower = c.cast<float>();
-    }
-};
-
 int BitmodCode::nearest(float x) const {
     const float size = std::abs(x);
     int i = 0;
@@ -89,7 +62,7 @@ int BitmodCode::nearest(float x, int choice) const {
                : plain;
 }
 
-double BitmodCode::encode_diagonal(const float* x, const Metric& metric, int choice,
+double BitmodCode::encode_diagonal(const float* x, const LocalMetric& metric, int choice,
                                    std::uint8_t* found) const {
     const auto& values = values_[static_cast<std::size_t>(choice)];
     double loss = 0;
@@ -102,7 +75,7 @@ double BitmodCode::encode_diagonal(const float* x, const Metric& metric, int cho
     return loss;
 }
 
-double BitmodCode::encode_plane(const float* x, const Metric& metric, int choice, double stop,
+double BitmodCode::encode_plane(const float* x, const LocalMetric& metric, int choice, double stop,
                                 float* targets, std::uint8_t* found) const {
     const auto& values = values_[static_cast<std::size_t>(choice)];
     std::copy_n(x, dim_, targets);
@@ -129,7 +102,7 @@ void BitmodCode::pack(int choice, const std::uint8_t* found, std::uint64_t* code
 
 void BitmodCode::encode(const float* x, Index n, const float* metric, std::uint64_t* codes,
                         float* xhat) const {
-    const Metric m(metric, dim_);
+    const LocalMetric m(metric, dim_);
     const bool plane = m.lower.size() > 0;
     std::vector<float> targets(static_cast<std::size_t>(dim_));
     std::vector<std::uint8_t> found(static_cast<std::size_t>(dim_));

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/codes/code.h"
+#include "base/codes/local_metric.h"
 
 namespace vq {
 
@@ -46,14 +47,11 @@ public:
     static std::vector<float> specials(int bits);
 
 private:
-    /// What one group is searched with: the diagonal of M, or L and D.
-    struct Metric;
-
     int nearest(float x) const;  ///< code of the nearest value but the special one
     int nearest(float x, int choice) const;
-    double encode_diagonal(const float* x, const Metric& metric, int choice,
+    double encode_diagonal(const float* x, const LocalMetric& metric, int choice,
                            std::uint8_t* found) const;
-    double encode_plane(const float* x, const Metric& metric, int choice, double stop,
+    double encode_plane(const float* x, const LocalMetric& metric, int choice, double stop,
                         float* targets, std::uint8_t* found) const;
     void pack(int choice, const std::uint8_t* found, std::uint64_t* code) const;
 

@@ -14,7 +14,7 @@ std::shared_ptr<Segment> read(const SegmentRecord& r, const SegmentPlace& place)
         fail_damaged("a code of bytes is out of range", place.where);
     const auto s = make_segment<Segment>(place);
     s->direct = true;
-    s->input_bytes = byte_room(s->cols).end + whole_lines(4 * byte_blocks(*s));
+    s->input_bytes = block_inputs_bytes(s->cols);
     s->rows_an_item = byte_tile;
     s->panels = true;
     s->panel_cols = byte_block;
@@ -46,7 +46,7 @@ void values(const Segment& s, Index row, Index first, Index count, float* out) {
 void rows(const Tensor& /*t*/, const Segment& s, const void* inputs, Index row, Index /*count*/,
           float* y) {
     const ByteActivations x = activations_in(inputs, byte_room(s.cols));
-    const std::int32_t* block_sums = byte_block_sums(s, inputs);
+    const std::int32_t* block_sums = block_sums_in(inputs, s.cols);
     for (Index b = 0; b < byte_blocks(s); ++b) {
         const std::uint8_t* block = byte_codes(s, row / byte_tile, b);
         const auto* scales = reinterpret_cast<const Half*>(block);
@@ -60,23 +60,9 @@ void rows(const Tensor& /*t*/, const Segment& s, const void* inputs, Index row, 
     }
 }
 
-constexpr CodeKernels reference = {byte_block_inputs, rows, byte_panel};
+constexpr CodeKernels reference = {block_inputs, rows, byte_panel};
 
 }  // namespace
-
-void byte_block_inputs(const Kernels& shared, const Segment& s, const float* x, Index /*item*/,
-                       void* inputs) {
-    const ByteRoom room = byte_room(s.cols);
-    const ByteBuffers to = buffers_in(inputs, room);
-    shared.quantize(x, s.cols, to);
-    auto* block_sums =
-        reinterpret_cast<std::int32_t*>(static_cast<std::uint8_t*>(inputs) + room.end);
-    for (Index b = 0; b < byte_blocks(s); ++b) {
-        std::int32_t sum = 0;
-        for (Index j = 0; j < byte_block; ++j) sum += to.bytes[b * byte_block + j];
-        block_sums[b] = sum;
-    }
-}
 
 /// Blocks are panels as they lie, but for the type of their scales.
 PanelWeights byte_panel(const Tensor& /*t*/, const Segment& s, Index row, Index /*count*/,

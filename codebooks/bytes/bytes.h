@@ -7,6 +7,7 @@
 //     value / scale + 128. Missing columns are 128.
 #pragma once
 
+#include "base/packed/block_inputs.h"
 #include "base/packed/code_kernels.h"
 #include "base/packed/segment.h"
 
@@ -15,7 +16,7 @@ namespace vq::decode {
 inline constexpr CodeKind bytes_kind{6};
 
 inline constexpr Index byte_tile = 64;  ///< also the rows of a panel (base/packed/panel.h)
-inline constexpr Index byte_block = 32;
+inline constexpr Index byte_block = input_block;
 inline constexpr Index byte_scales = 2 * byte_tile;  ///< bytes before those of the values
 inline constexpr Index byte_unit = byte_scales + byte_tile * byte_block;
 inline constexpr std::int32_t byte_offset = 128;
@@ -31,14 +32,7 @@ static inline Index byte_position(Index r, Index j) {
     return byte_scales + (j / 4 * byte_tile + r) * 4 + j % 4;
 }
 
-/// Inputs: ByteActivations, and after them the sum of the q_j of each byte_block columns.
-static inline const std::int32_t* byte_block_sums(const Segment& s, const void* inputs) {
-    return reinterpret_cast<const std::int32_t*>(static_cast<const std::uint8_t*>(inputs) +
-                                                 byte_room(s.cols).end);
-}
-/// CodeKernels::inputs and CodeKernels::panel of all instruction sets.
-void byte_block_inputs(const Kernels& shared, const Segment& s, const float* x, Index item,
-                       void* inputs);
+/// CodeKernels::panel of all instruction sets.
 PanelWeights byte_panel(const Tensor& t, const Segment& s, Index row, Index count, Index col,
                         Index cols, PanelRoom& room);
 

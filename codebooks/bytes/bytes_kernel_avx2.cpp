@@ -13,7 +13,7 @@ namespace {
 void rows(const Tensor& /*t*/, const Segment& s, const void* inputs, Index row, Index /*count*/,
           float* y) {
     const ByteActivations x = activations_in(inputs, byte_room(s.cols));
-    const std::int32_t* block_sums = byte_block_sums(s, inputs);
+    const std::int32_t* block_sums = block_sums_in(inputs, s.cols);
     const Index tile = row / byte_tile;
     constexpr int parts = byte_tile / 8;
     for (Index b = 0; b < byte_blocks(s); ++b) {
@@ -42,6 +42,6 @@ void rows(const Tensor& /*t*/, const Segment& s, const void* inputs, Index row, 
 
 }  // namespace
 
-const CodeKernels bytes_kernels_avx2 = {byte_block_inputs, rows, byte_panel};
+const CodeKernels bytes_kernels_avx2 = {block_inputs, rows, byte_panel};
 
 }  // namespace vq::decode

@@ -13,7 +13,7 @@ namespace {
 void rows(const Tensor& /*t*/, const Segment& s, const void* inputs, Index row, Index /*count*/,
           float* y) {
     const ByteActivations x = activations_in(inputs, byte_room(s.cols));
-    const std::int32_t* block_sums = byte_block_sums(s, inputs);
+    const std::int32_t* block_sums = block_sums_in(inputs, s.cols);
     const Index tile = row / byte_tile;
     constexpr int parts = byte_tile / 16;
     // Scales change every 32 columns: sums of floats stay in registers from block to block.
@@ -45,6 +45,6 @@ void rows(const Tensor& /*t*/, const Segment& s, const void* inputs, Index row, 
 
 }  // namespace
 
-const CodeKernels bytes_kernels_avx512vnni = {byte_block_inputs, rows, byte_panel};
+const CodeKernels bytes_kernels_avx512vnni = {block_inputs, rows, byte_panel};
 
 }  // namespace vq::decode

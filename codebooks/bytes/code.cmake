@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+# The compress side: code, encoder, family, packing.
+vqkit_code_sources(byte_code.cpp byte_family.cpp byte_pack.cpp)
