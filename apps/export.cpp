@@ -25,7 +25,7 @@ Answer run_packed(const Options& options, const Common& common) {
     if (!is_store(options.model))
         throw Error("only stores can be packed", options.model, "quantize the model first");
     if (!options.dtype.empty() && options.dtype != "int8" && options.dtype != "f16")
-        throw Error("packed files keep what is not quantized as int8 or f16",
+        throw Error("packed files keep dense matrices as int8 or f16",
                     "--dtype " + options.dtype, "use one of these, or leave --dtype away");
     const auto matrices = options.dtype == "f16" ? PackedMatrices::f16 : PackedMatrices::int8;
     check_can_write(options.output);
@@ -94,7 +94,7 @@ void add_export(CLI::App& app, Session& session) {
     command
         ->add_option("--dtype", options->dtype,
                      "safetensors: f16 (default), bf16 or f32; packed, of the matrices that "
-                     "are not quantized: int8 (default; a scale for 32 values) or f16")
+                     "the store keeps dense: int8 (default; a scale for 32 values) or f16")
         ->check(CLI::IsMember({"f16", "bf16", "f32", "int8"}))
         ->type_name("TYPE");
     command->callback([options, &session] {

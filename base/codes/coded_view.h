@@ -17,6 +17,7 @@ namespace vq {
 struct SegmentView {
     CodePtr code;
     Index cols = 0;
+    std::string shared;  ///< name of the codebooks when several tensors share them
     /// code->words() each. Along inputs vector (i, g) is number i * (cols / d) + g, along outputs
     /// vector (q, j), of rows q d to q d + d - 1 in column j, is number q * cols + j.
     std::span<const std::uint64_t> codes;
@@ -24,7 +25,8 @@ struct SegmentView {
 
 struct CodedView {
     std::string name;  ///< of the tensor, for errors
-    Index rows = 0;    ///< whole vectors
+    Index rows = 0;    ///< padded to whole vectors
+    Index cols = 0;    ///< not padded: the segments may have more
     bool along_outputs = false;
     bool group_scales = false;  ///< a row has several
     std::vector<SegmentView> segments;

@@ -56,6 +56,7 @@ std::optional<PackedSegments> pack_bitmod(const CodedView& tensor) {
     for (std::size_t i = 0; i < codes.size(); ++i) {
         kept.push_back(bitmod_as_grid(*codes[i], tensor.segments[i].codes));
         grids.segments[i].code = kept.back().code;
+        grids.segments[i].shared.clear();
         grids.segments[i].codes = kept.back().codes;
     }
     if (auto packed = pack_grid(grids)) return packed;

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "base/bits.h"
-#include "base/half.h"
 
 namespace vq {
 
@@ -13,15 +12,6 @@ namespace {
 
 constexpr float most_value = 127.0F;
 constexpr float most_scale = 65504.0F;  // beyond it fp16 has infinity
-
-Half scale_of(const std::uint64_t* code) {
-    return static_cast<Half>(read_field(code, 0, ByteCode::scale_bits));
-}
-
-std::int8_t value_of(const std::uint64_t* code, int j) {
-    const int at = ByteCode::scale_bits + j * ByteCode::value_bits;
-    return static_cast<std::int8_t>(read_field(code, at, ByteCode::value_bits));
-}
 
 void encode_block(const float* x, std::uint64_t* code) {
     float most = 0;
@@ -40,6 +30,14 @@ void encode_block(const float* x, std::uint64_t* code) {
 }
 
 }  // namespace
+
+Half ByteCode::scale_of(const std::uint64_t* code) {
+    return static_cast<Half>(read_field(code, 0, scale_bits));
+}
+
+std::int8_t ByteCode::value_of(const std::uint64_t* code, int j) {
+    return static_cast<std::int8_t>(read_field(code, scale_bits + j * value_bits, value_bits));
+}
 
 void ByteCode::encode(const float* x, Index n, const float* /*metric*/, std::uint64_t* codes,
                       float* xhat) const {

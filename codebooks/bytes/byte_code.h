@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/codes/code.h"
+#include "base/half.h"
 
 namespace vq {
 
@@ -22,6 +23,10 @@ public:
     /// Scales that are negative or not finite, and the value -128, are never written.
     bool valid(const std::uint64_t* code) const override;
     Json describe() const override;
+
+    /// Of one code.
+    static Half scale_of(const std::uint64_t* code);
+    static std::int8_t value_of(const std::uint64_t* code, int j);
 
     static constexpr int block = 32;  ///< weights a code
     static constexpr int scale_bits = 16;

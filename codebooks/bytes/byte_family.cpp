@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "codebooks/bytes/byte_code.h"
+#include "codebooks/bytes/byte_pack.h"
 
 namespace vq {
 
@@ -49,6 +50,7 @@ const CodeFamily byte_family = {
     .vector_bits = vector_bits,
     .make = make,
     .parse = parse,
+    .pack = pack_bytes,
 };
 
 }  // namespace vq

@@ -6,9 +6,12 @@
 
 namespace vq {
 
-/// Values of any matrix (rows, cols) as int8: scales of largest / 127 a row and 32 columns, rounded
-/// to fp16, values rounded to nearest. Rows are filled up to whole tiles with zeros. Values beyond
-/// fp16's range are an error of the caller.
-std::vector<std::uint8_t> byte_layout(std::span<const float> values, Index rows, Index cols);
+/// Throws Error when groups lie along outputs, or have scales beside their own.
+std::optional<PackedSegments> pack_bytes(const CodedView& tensor);
+
+/// Codes of ByteCode, group (i, b) is number i * groups + b, of which `cols` columns are taken
+/// (the rest fills up the last group with zeros). Rows are filled up to whole tiles with zeros.
+std::vector<std::uint8_t> byte_layout(std::span<const std::uint64_t> codes, Index rows, Index cols,
+                                      Index groups);
 
 }  // namespace vq

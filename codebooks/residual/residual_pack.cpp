@@ -44,6 +44,7 @@ PackedSegment codebook_segment(CodeKind kind, const SegmentView& segment) {
     PackedSegment out;
     const std::vector<int>& bits = segment.code->stage_bits();
     const Index dim = segment.code->dim();
+    out.shared = segment.shared;
     out.record.cols = static_cast<std::uint64_t>(segment.cols);
     out.record.code = kind;
     out.record.dim = static_cast<std::uint32_t>(dim);

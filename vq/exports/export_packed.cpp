@@ -2,20 +2,40 @@
 #include "vq/exports/export_packed.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.h"
-#include "codebooks/bytes/byte_pack.h"
-#include "codebooks/bytes/bytes.h"
+#include "base/parallel.h"
 #include "io/files/output_file.h"
 #include "io/hdf5/store.h"
 #include "vq/exports/packed_tensor.h"
+#include "vq/tensor/code_families.h"
 
 namespace vq {
 
 namespace {
 
 using decode::TensorKind;
+
+/// W (m, n) in the code that a store has for matrices that matter too much for fewer bits.
+CodedTensor in_bytes(const Matrix& w) {
+    CodeSettings settings;
+    settings.kind = "bytes";
+    Segment segment;
+    segment.code = family_of(settings).make(settings, {});
+    const Code& code = *segment.code;
+    const Index groups = (w.cols() + code.dim() - 1) / code.dim();
+    segment.cols = groups * code.dim();
+    CodedTensor out(w.rows(), segment.cols, Along::inputs, {}, {segment});
+    std::vector<std::uint64_t>& codes = out.segments().front().codes;
+    parallel_for(w.rows(), [&](Index i) {
+        std::vector<float> x(static_cast<std::size_t>(segment.cols), 0.0F);
+        std::copy_n(w.row(i).data(), w.cols(), x.data());
+        std::vector<float> unused(x.size());
+        code.encode(x.data(), groups, nullptr, codes.data() + i * groups * code.words(),
+                    unused.data());
+    });
+    return out;
+}
 
 class Exporter {
 public:
@@ -31,18 +51,23 @@ public:
 
 private:
     PackedTensor dense(const ParsedTensor& tensor) const {
-        PackedTensor t;
-        t.name = tensor.name;
-        t.rows = tensor.shape.rows;
-        t.cols = tensor.shape.cols;
         const Matrix& values = tensor.dense;
-        const bool matrix = t.rows > 1;
+        const bool matrix = values.rows() > 1;
         if (matrix && matrices_ == PackedMatrices::int8) {
             if (values.cwiseAbs().maxCoeff() > 127 * 65504.0F)
-                throw Error("a value is too large for the scale of an 8-bit block", t.name,
+                throw Error("a value is too large for the scale of an 8-bit block", tensor.name,
                             "export with --dtype f16 or to safetensors");
-            bytes(values, t);
-        } else if (matrix || tensor.dense_type == ElementType::f16) {
+            ParsedTensor bytes;
+            bytes.name = tensor.name;
+            bytes.shape = tensor.shape;
+            bytes.coded = in_bytes(values);
+            return packed_tensor(bytes);
+        }
+        PackedTensor t;
+        t.name = tensor.name;
+        t.rows = values.rows();
+        t.cols = values.cols();
+        if (matrix || tensor.dense_type == ElementType::f16) {
             t.kind = TensorKind::dense_f16;
             t.dense = Array::from_f16({values.size()}, values.data()).bytes;
         } else {
@@ -50,19 +75,6 @@ private:
             t.dense = Array::from_f32({values.size()}, values.data()).bytes;
         }
         return t;
-    }
-
-    static void bytes(const Matrix& values, PackedTensor& t) {
-        t.padded_rows = decode::ceil_div(t.rows, decode::byte_tile) * decode::byte_tile;
-        t.padded_cols = t.cols;
-        t.scales = {1.0F};
-        PackedSegment s;
-        s.record.cols = static_cast<std::uint64_t>(t.cols);
-        s.record.code = decode::bytes_kind;
-        s.record.dim = 1;
-        s.codes =
-            byte_layout({values.data(), static_cast<std::size_t>(values.size())}, t.rows, t.cols);
-        t.segments.push_back(std::move(s));
     }
 
     const StoreReader& store_;

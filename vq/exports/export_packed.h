@@ -11,7 +11,7 @@
 
 namespace vq {
 
-/// What matrices that are not quantized become: fp16, or int8 with a scale for 32 values.
+/// What matrices that the store keeps dense become: fp16, or int8 with a scale for 32 values.
 enum class PackedMatrices : std::uint8_t { f16, int8 };
 
 struct PackedExport {

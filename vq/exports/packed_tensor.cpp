@@ -13,23 +13,21 @@ namespace {
 
 using decode::ScaleKind;
 
-/// `codes` holds what the view looks at.
-CodedView view_of(const ParsedTensor& tensor, std::vector<std::vector<std::uint64_t>>& codes) {
+CodedView view_of(const ParsedTensor& tensor) {
     const CodedTensor& coded = tensor.coded;
     CodedView view;
     view.name = tensor.name;
     view.rows = coded.rows();
+    view.cols = tensor.shape.cols;
     view.along_outputs = coded.along() == Along::outputs;
     view.group_scales = coded.layout().scope == ScaleLayout::Scope::group;
-    for (const Segment& s : coded.segments()) codes.push_back(s.codes.unpacked());
-    for (std::size_t i = 0; i < codes.size(); ++i)
-        view.segments.push_back({coded.segments()[i].code, coded.segments()[i].cols, codes[i]});
+    for (const Segment& s : coded.segments())
+        view.segments.push_back({s.code, s.cols, s.shared, s.codes});
     return view;
 }
 
 PackedSegments pack(const ParsedTensor& tensor) {
-    std::vector<std::vector<std::uint64_t>> codes;
-    const CodedView view = view_of(tensor, codes);
+    const CodedView view = view_of(tensor);
     for (const CodeFamily* family : code_families()) {
         if (family->pack == nullptr) continue;
         if (auto packed = family->pack(view)) return *std::move(packed);
@@ -89,12 +87,11 @@ PackedTensor packed_tensor(const ParsedTensor& tensor) {
     t.rows = tensor.shape.rows;
     t.cols = tensor.shape.cols;
     t.padded_rows = packed.padded_rows;
-    t.padded_cols = tensor.coded.cols();
+    for (const PackedSegment& s : packed.segments)
+        t.padded_cols += static_cast<Index>(s.record.cols);
     set_scales(tensor.coded, t);
     set_transform(tensor, t);
     t.segments = std::move(packed.segments);
-    for (std::size_t i = 0; i < t.segments.size(); ++i)
-        t.segments[i].shared = tensor.coded.segments()[i].shared;
     return t;
 }
 

@@ -43,7 +43,8 @@ CodedView view_of(const BitmodCode& code, const std::vector<std::uint64_t>& code
     CodedView view;
     view.name = "layer.w";
     view.rows = rows;
-    view.segments = {{std::make_shared<BitmodCode>(code), groups * code.dim(), codes}};
+    view.cols = groups * code.dim();
+    view.segments = {{std::make_shared<BitmodCode>(code), view.cols, "", codes}};
     return view;
 }
 

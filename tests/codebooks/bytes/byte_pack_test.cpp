@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrices that are not quantized, as int8 with a scale for 32 values.
+// Matrices as int8 with a scale for 32 values, through a packed file.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,22 +12,21 @@ namespace {
 
 /// What a packed file makes of `values` (rows, cols).
 Matrix through_file(const Matrix& values) {
-    const Index padded = (values.rows() + 63) / 64 * 64;
-    std::vector<float> all(values.data(), values.data() + values.size());
-    all.resize(static_cast<std::size_t>(padded * values.cols()), 0.0F);
+    CodedView view;
+    view.name = "w";
+    view.rows = values.rows();
+    view.cols = values.cols();
+    const std::vector<std::uint64_t> codes = test::codes_of_bytes(values);
+    view.segments = {{std::make_shared<ByteCode>(), (view.cols + 31) / 32 * 32, "", codes}};
+    const auto packed = pack_bytes(view);
     PackedTensor t;
     t.name = "w";
     t.rows = values.rows();
     t.cols = values.cols();
-    t.padded_rows = padded;
+    t.padded_rows = packed->padded_rows;
     t.padded_cols = values.cols();
     t.scales = {1.0F};
-    PackedSegment s;
-    s.record.code = decode::bytes_code.kind;
-    s.record.cols = static_cast<std::uint64_t>(values.cols());
-    s.record.dim = 1;
-    s.codes = byte_layout(all, padded, values.cols());
-    t.segments.push_back(std::move(s));
+    t.segments = packed->segments;
     PackedBuffer buffer;
     PackedWriter writer(buffer.sink());
     writer.add_tensor(t);
@@ -39,7 +38,7 @@ Matrix through_file(const Matrix& values) {
     return out;
 }
 
-TEST(ByteLayout, ErrsByHalfAStepAtMost) {
+TEST(BytePack, ErrsByHalfAStepAtMost) {
     for (const auto& [rows, cols] : {std::pair<Index, Index>{3, 70}, {65, 31}, {64, 32}}) {
         const std::vector<float> x = test::activations(rows * cols, 3);
         Matrix w = Eigen::Map<const Matrix>(x.data(), rows, cols);
@@ -62,7 +61,7 @@ TEST(ByteLayout, ErrsByHalfAStepAtMost) {
     }
 }
 
-TEST(ByteLayout, ZerosAndTinyValuesStayFinite) {
+TEST(BytePack, ZerosAndTinyValuesStayFinite) {
     Matrix w = Matrix::Zero(2, 64);
     w(1, 3) = 1e-30F;    // below any fp16 scale: zero
     w(1, 40) = 127e-7F;  // the scale is subnormal
