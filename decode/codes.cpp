@@ -2,6 +2,7 @@
 #include "decode/codes.h"
 
 #include "codebooks/bytes/bytes.h"
+#include "codebooks/iq4nl/iq4nl.h"
 #include "codebooks/residual/lut.h"
 #include "codebooks/residual/table.h"
 #include "codebooks/scalar/grid.h"
@@ -12,7 +13,7 @@ namespace vq::decode {
 
 std::span<const PackedCode* const> packed_codes() {
     static constexpr const PackedCode* all[] = {
-        &lut_code, &table_code, &trellis_code, &e8p_code, &grid_code, &bytes_code,
+        &lut_code, &table_code, &trellis_code, &e8p_code, &grid_code, &bytes_code, &iq4nl_code,
     };
     return all;
 }

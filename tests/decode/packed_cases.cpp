@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "tests/codebooks/bytes/byte_case.h"
+#include "tests/codebooks/iq4nl/iq4nl_case.h"
 #include "tests/codebooks/residual/staged_case.h"
 #include "tests/codebooks/scalar/grid_case.h"
 #include "tests/lattice/e8p/e8p_case.h"
@@ -23,7 +24,8 @@ const std::vector<std::string>& isas() {
 
 std::span<const CodeCases* const> code_cases() {
     static constexpr const CodeCases* all[] = {
-        &lut_cases, &table_cases, &trellis_cases, &grid_cases, &e8p_cases, &byte_cases,
+        &lut_cases, &table_cases, &trellis_cases, &grid_cases,
+        &e8p_cases, &byte_cases,  &iq4nl_cases,
     };
     return all;
 }

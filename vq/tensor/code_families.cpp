@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "codebooks/bitmod/bitmod_family.h"
 #include "codebooks/bytes/byte_family.h"
+#include "codebooks/iq4nl/iq4nl_family.h"
 #include "codebooks/residual/residual_family.h"
 #include "codebooks/scalar/scalar_family.h"
 #include "lattice/e8p/e8p_family.h"
@@ -14,8 +15,8 @@ namespace vq {
 std::span<const CodeFamily* const> code_families() {
     // Scalar grids before residual codes, whose packing takes every codebook.
     static constexpr const CodeFamily* all[] = {
-        &scalar_family,  &residual_family, &e8p_family,
-        &trellis_family, &bitmod_family,   &byte_family,
+        &scalar_family, &residual_family, &e8p_family,   &trellis_family,
+        &bitmod_family, &byte_family,     &iq4nl_family,
     };
     return all;
 }

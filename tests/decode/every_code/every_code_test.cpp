@@ -149,7 +149,7 @@ std::vector<Integers> check_file(const Bytes& bytes) {
     std::sort(kinds.begin(), kinds.end());
     kinds.erase(std::unique(kinds.begin(), kinds.end()), kinds.end());
     std::printf("%zu tensors of %zu layouts on %s\n", out.size(), kinds.size(), file.isa());
-    if (kinds.size() < 6) fail("every_code.vqp lacks layouts");
+    if (kinds.size() < 7) fail("every_code.vqp lacks layouts");
     return out;
 }
 

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "tests/codebooks/bytes/byte_case.h"
+#include "tests/codebooks/iq4nl/iq4nl_case.h"
 #include "tests/codebooks/residual/staged_case.h"
 #include "tests/codebooks/scalar/grid_case.h"
 #include "tests/lattice/e8p/e8p_case.h"
@@ -36,6 +37,7 @@ std::vector<PackedCase> small_cases() {
     for (const std::vector<int>& bits : E8pCode::stage_choices())
         out.push_back(e8p_case({35, 70, Rotation::both}, bits, seed += 50));
     out.push_back(byte_case({37, 100}, seed += 50));
+    out.push_back(iq4nl_case({37, 100}, seed += 50));
     return out;
 }
 
