@@ -25,16 +25,19 @@ CodedTensor in_bytes(const Matrix& w) {
     const Code& code = *segment.code;
     const Index groups = (w.cols() + code.dim() - 1) / code.dim();
     segment.cols = groups * code.dim();
-    CodedTensor out(w.rows(), segment.cols, Along::inputs, {}, {segment});
-    std::vector<std::uint64_t>& codes = out.segments().front().codes;
+    segment.codes = CodeArray(w.rows() * groups, code.bits());
     parallel_for(w.rows(), [&](Index i) {
         std::vector<float> x(static_cast<std::size_t>(segment.cols), 0.0F);
         std::copy_n(w.row(i).data(), w.cols(), x.data());
         std::vector<float> unused(x.size());
-        code.encode(x.data(), groups, nullptr, codes.data() + i * groups * code.words(),
-                    unused.data());
+        std::vector<std::uint64_t> codes(static_cast<std::size_t>(groups * code.words()));
+        code.encode(x.data(), groups, nullptr, codes.data(), unused.data());
+        segment.codes.write(i * groups, groups, codes.data());
     });
-    return out;
+    const Index cols = segment.cols;
+    std::vector<Segment> segments;
+    segments.push_back(std::move(segment));
+    return {w.rows(), cols, Along::inputs, {}, std::move(segments)};
 }
 
 class Exporter {

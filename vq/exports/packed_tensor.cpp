@@ -13,7 +13,8 @@ namespace {
 
 using decode::ScaleKind;
 
-CodedView view_of(const ParsedTensor& tensor) {
+/// `codes` holds what the view looks at.
+CodedView view_of(const ParsedTensor& tensor, std::vector<std::vector<std::uint64_t>>& codes) {
     const CodedTensor& coded = tensor.coded;
     CodedView view;
     view.name = tensor.name;
@@ -21,13 +22,17 @@ CodedView view_of(const ParsedTensor& tensor) {
     view.cols = tensor.shape.cols;
     view.along_outputs = coded.along() == Along::outputs;
     view.group_scales = coded.layout().scope == ScaleLayout::Scope::group;
-    for (const Segment& s : coded.segments())
-        view.segments.push_back({s.code, s.cols, s.shared, s.codes});
+    for (const Segment& s : coded.segments()) codes.push_back(s.codes.unpacked());
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+        const Segment& s = coded.segments()[i];
+        view.segments.push_back({s.code, s.cols, s.shared, codes[i]});
+    }
     return view;
 }
 
 PackedSegments pack(const ParsedTensor& tensor) {
-    const CodedView view = view_of(tensor);
+    std::vector<std::vector<std::uint64_t>> codes;
+    const CodedView view = view_of(tensor, codes);
     for (const CodeFamily* family : code_families()) {
         if (family->pack == nullptr) continue;
         if (auto packed = family->pack(view)) return *std::move(packed);
