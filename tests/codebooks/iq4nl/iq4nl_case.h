@@ -39,7 +39,8 @@ inline PackedCase iq4nl_case(const Shape& shape, std::uint64_t seed) {
     CodedView view;
     view.name = "w";
     view.rows = shape.rows;
-    view.segments.push_back({code, groups * d, codes});
+    view.cols = shape.cols;
+    view.segments.push_back({code, groups * d, "", codes});
     c.tensor.segments = std::move(pack_iq4nl(view)->segments);
     c.name = case_name(decode::iq4nl_code, shape, "");
     finish_case(c, shape, seed);
