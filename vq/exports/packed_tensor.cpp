@@ -2,6 +2,7 @@
 #include "vq/exports/packed_tensor.h"
 
 #include <utility>
+#include <vector>
 
 #include "base/codes/coded_view.h"
 #include "base/error.h"

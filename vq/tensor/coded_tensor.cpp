@@ -237,11 +237,9 @@ std::vector<float> CodedTensor::parameters() const {
 }
 
 std::vector<double> CodedTensor::adjoint(const FillRows& fill) const {
-    std::vector<std::vector<double>>
-        parts;  // [chunk]: all segments' parameters, one after the other
     std::size_t size = 0;
     for (const Segment& s : segments_) size += s.code->parameters().size();
-    parts.assign(adjoint_chunks, std::vector<double>(size, 0.0));
+    std::vector<std::vector<double>> parts(adjoint_chunks, std::vector<double>(size, 0.0));
     // Some chunks at a time, and g for their rows alone.
     Matrix g;
     for (Index first = 0; first < adjoint_chunks; first += adjoint_chunks_at_once) {
