@@ -46,8 +46,21 @@ class Rule:
 
 
 CODE_FOLDERS = r"(codebooks|lattice)/(?!assign/)[^/]+/"
+CODES = "residual|trellis|e8p|bitmod|bytes|lut|table|grid"
+# Where codes are named as settings: rows of presets and of benchmarks, and what is taken where nothing is set.
+CODE_ROWS = r"vq/run/presets\.cpp|vq/layer/gaussian_bench\.cpp|model/random_packed\.cpp|base/codes/code_settings\.h"
 RULES = [
     Rule("the number of a packed code outside its folder", r"\bCodeKind\s*(::|\{)", CODE_FOLDERS),
+    Rule("asks for the name of a code", rf'[!=]=\s*"({CODES})"|"({CODES})"\s*[!=]=', CODE_FOLDERS),
+    Rule("the name of a code outside its folder and rows of settings", rf'"({CODES})"', f"{CODE_FOLDERS}|{CODE_ROWS}"),
+    # Not a family: llama.cpp, and the way of scaling rotary positions that configurations call llama3. The
+    # tokenizers of GGUF files have names of their own.
+    Rule("the name of a family of models outside its table", r"(?i)llama(?!3\b|.?cpp)|qwen|mistral|gemma",
+         r"io/(families|tokenizers)/"),
+    # assign/ is no code; the lists name all codes by including them; the packed exporter rounds what is not
+    # quantized, embedding and head, to bytes.
+    Rule("includes a code", r'#include "(codebooks|lattice)/(?!assign/)',
+         r"(codebooks|lattice)/|decode/codes\.cpp|vq/tensor/code_families\.cpp|vq/exports/export_packed\.cpp"),
 ]
 
 
@@ -175,7 +188,7 @@ def check_names(sources):
             if rule.allowed.match(path):
                 continue
             for number, line in enumerate(without_comments(text).splitlines(), 1):
-                if rule.pattern.search(line) and not line.lstrip().startswith("#include"):
+                if rule.pattern.search(line):
                     yield f"{path}:{number}: {rule.what}: {line.strip()}"
 
 

@@ -11,10 +11,10 @@
 #include <limits>
 #include <vector>
 
+#include "base/blas_check.h"
 #include "base/error.h"
 #include "base/rng.h"
 #include "codebooks/assign/assigner_index.h"
-#include "codebooks/assign/blas_check.h"
 
 namespace vq {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "codebooks/assign/blas_check.h"
+#include "base/blas_check.h"
 
 #include <dlfcn.h>
 
