@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/cancel.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -73,6 +75,7 @@ public:
         n_ = n;
         item_ = item;
         loop_ = loop;
+        cancel_ = CancelScope::in_force();
         helpers_.store(helpers, std::memory_order_relaxed);
         next_.store(0, std::memory_order_relaxed);
         failed_.store(false, std::memory_order_relaxed);
@@ -104,6 +107,8 @@ private:
             const std::int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
             if (i >= n_ || failed_.load(std::memory_order_relaxed)) return;
             try {
+                const CancelScope scope(cancel_);
+                check_cancelled();
                 item_(loop_, i);
             } catch (...) {
                 if (!failed_.exchange(true)) failure_ = std::current_exception();
@@ -132,6 +137,7 @@ private:
     std::int64_t n_ = 0;
     void (*item_)(void*, std::int64_t) = nullptr;
     void* loop_ = nullptr;
+    const std::function<bool()>* cancel_ = nullptr;  ///< the caller's scope
     std::exception_ptr failure_;
     std::atomic<std::uint32_t> helpers_{0};  ///< that may join
     std::atomic<bool> failed_{false};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/gemm.h"
 #include "base/parallel.h"
@@ -26,7 +27,7 @@ BlockLDL factorize_block_ldl(const MatrixD& h, Index block, FeedbackOrder order)
     MatrixD c = order == FeedbackOrder::backward ? h : reversed(h);
     if (!cholesky_lower(c))
         throw Error("the Hessian is not positive definite", "block LDL factorization",
-                    "raise hessian.damping");
+                    "raise objective.damping");
     BlockLDL out;
     out.order = order;
     out.block = block;
@@ -92,6 +93,7 @@ void feedback_pass(const Matrix& w, const BlockLDL& ldl, Index panel, const Enco
             const Index in_super = (s1 - s0) / block;
             for (Index bi = 0; bi < in_super; ++bi) {
                 const Index c0 = backward ? s1 - (bi + 1) * block : s0 + bi * block;
+                check_cancelled();  // a panel of a wide layer takes many seconds
                 x = t.middleCols(c0, block);
                 const float* metric =
                     ldl.metrics.empty() ? nullptr : ldl.metrics[c0 / block].data();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/gemm.h"
 #include "base/parallel.h"
@@ -54,6 +55,7 @@ Matrix solve_scales(const Matrix& w, const Matrix& h, const CodedTensor& tensor)
             for (Index g = 0; g < groups; ++g) b(r, g) = dot_in_group(product, r, g);
         std::vector<MatrixD> a(static_cast<std::size_t>(rows), MatrixD::Zero(groups, groups));
         for (Index k = 0; k < groups; ++k) {
+            check_cancelled();
             const Index k0 = k * width;
             sgemm_serial(false, false, rows, n, std::min(width, n - k0), 1.0F, what.data() + k0, n,
                          h.data() + k0 * n, n, 0.0F, product.data(), n);
@@ -196,6 +198,7 @@ public:
         for (Index s0 = s.col0; s0 < end; s0 += super) {
             const Index s1 = std::min(end, s0 + super);
             for (Index c = s0; c < s1; c += b) {
+                check_cancelled();
                 find_change(c, metrics, static_cast<std::size_t>((c - s.col0) / b));
                 delta_.middleCols(c, b).setZero();
                 for (Index r = 0; r < rows_; r += tie_)

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/parallel.h"
 
@@ -84,6 +85,7 @@ Matrix nearest(const Matrix& w, Index row0, Index rows, const Segment& s, const 
     std::vector<std::uint64_t> codes(
         static_cast<std::size_t>(rows * width / s.code->dim() * s.code->words()));
     for (Index c = 0; c < s.cols; c += width) {
+        check_cancelled();
         const Matrix target = w.block(row0, s.col0 + c, rows, width);
         const float* metric = metrics.empty() ? nullptr : metrics[c / width].data();
         // With codes of its own, so that those of the tensor stay.
