@@ -38,6 +38,9 @@ public:
     virtual Matrix read(const std::string& name) const = 0;
     /// A hash of the model's content: config and every tensor's stored bytes.
     virtual std::string content_hash() const = 0;
+    /// content_hash() of the checkpoint that these weights stand for: what Hessians of their inputs
+    /// may be used for. Empty when the file does not say which one that is.
+    virtual std::string origin_hash() const { return content_hash(); }
     /// The file whose tensors can be multiplied with as they are; null for all other sources.
     virtual std::shared_ptr<const PackedWeights> packed() const { return nullptr; }
 };

@@ -6,8 +6,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -22,6 +24,7 @@ namespace vq {
 namespace {
 
 constexpr const char* kHessianFormat = "vqkit-hessians";
+constexpr std::int64_t kHessianVersion = 1;
 constexpr Index kMaxCols = Index{1} << 20;
 
 Index packed_count(Index n) {
@@ -55,6 +58,25 @@ void check_finite(const double* values, Index n, const std::string& where) {
                         "collect the Hessians again; the model or its inputs are not finite");
 }
 
+/// Adds what `from` (the file `path`) holds of the same tensors to `sum`, read from `first`.
+void add_record(HessianRecord& sum, const std::string& first, const HessianReader& from,
+                const std::string& path, const char* todo) {
+    const std::string name = label(sum);
+    const std::string in_second = fmt::format("{}: {}", path, name);
+    const std::string in_both = fmt::format("{} and {}: {}", first, path, name);
+    if (!from.has(name)) throw Error("record missing", in_second, todo);
+    const HessianRecord other = from.find(name);
+    if (sum.names != other.names)
+        throw Error("the record is of different tensors in the two files", in_second, todo);
+    if (sum.x.size() != other.x.size())
+        throw Error(fmt::format("width {} here, {} there", sum.x.size(), other.x.size()), in_both,
+                    todo);
+    if (__builtin_add_overflow(sum.count, other.count, &sum.count))
+        throw Error("the token counts overflow", in_both, todo);
+    sum.xxt += other.xxt;
+    sum.x += other.x;
+}
+
 }  // namespace
 
 struct HessianWriter::Impl {
@@ -78,7 +100,7 @@ HessianWriter::HessianWriter(std::string path, const HessianFileMeta& meta)
     impl_->file.emplace(h5::File::create(impl_->output.temp()));
     h5::Group root = impl_->file->root();
     root.set_text("format", kHessianFormat);
-    root.set_i64("format_version", kStoreVersion);
+    root.set_i64("format_version", kHessianVersion);
     root.set_text("model_hash", meta.model_hash);
     root.write_text("provenance",
                     meta.provenance.dump(-1, ' ', false, Json::error_handler_t::replace));
@@ -129,7 +151,7 @@ HessianReader::HessianReader(const std::string& path) {
     const h5::Lock lock;
     h5::File file = h5::File::open(path);
     const h5::Group root = file.root();
-    check_format(root, kHessianFormat, path);
+    check_format(root, kHessianFormat, kHessianVersion, kHessianVersion, path);
     HessianFileMeta meta{root.get_text("model_hash"), root.read_json("provenance")};
     h5::Group records = root.group("records");
     impl_ = std::make_unique<Impl>(
@@ -197,38 +219,39 @@ HessianRecord HessianReader::find(const std::string& tensor) const {
     return read(found->second);
 }
 
-void merge_hessian_files(const std::string& a, const std::string& b, const std::string& out) {
-    const HessianReader first(a);
-    const HessianReader second(b);
-    if (first.meta().model_hash != second.meta().model_hash)
-        throw Error("Hessians of two different models", a + " and " + b,
-                    "merge only collections of the same model");
+HessianTotals merge_hessian_files(const std::vector<std::string>& inputs, const std::string& out,
+                                  Json provenance, const Progress& progress) {
+    VQ_ASSERT(!inputs.empty());
     const char* todo = "merge only collections made with the same model and version";
-    if (first.size() != second.size())
-        throw Error(fmt::format("{} records here, {} there", first.size(), second.size()),
-                    a + " and " + b, todo);
-    Json provenance = Json::object();
-    provenance["merged"] = Json::array({first.meta().provenance, second.meta().provenance});
-    HessianWriter writer(out, {first.meta().model_hash, provenance});
-    for (Index i = 0; i < first.size(); ++i) {
-        HessianRecord sum = first.read(i);
+    std::vector<std::unique_ptr<HessianReader>> readers;
+    provenance["merged"] = Json::array();
+    for (const std::string& path : inputs) {
+        readers.push_back(std::make_unique<HessianReader>(path));
+        const HessianReader& first = *readers.front();
+        const HessianReader& here = *readers.back();
+        if (here.meta().model_hash != first.meta().model_hash)
+            throw Error("Hessians of two different models", inputs[0] + " and " + path,
+                        "merge only collections of the same model");
+        if (here.size() != first.size())
+            throw Error(fmt::format("{} records here, {} there", first.size(), here.size()),
+                        inputs[0] + " and " + path, todo);
+        provenance["merged"].push_back(here.meta().provenance);
+    }
+    HessianTotals totals;
+    totals.groups = readers[0]->size();
+    HessianWriter writer(out, {readers[0]->meta().model_hash, std::move(provenance)});
+    for (Index i = 0; i < totals.groups; ++i) {
+        HessianRecord sum = readers[0]->read(i);
         const std::string name = label(sum);
-        const std::string in_second = fmt::format("{}: {}", b, name);
-        const std::string in_both = fmt::format("{} and {}: {}", a, b, name);
-        if (!second.has(name)) throw Error("record missing", in_second, todo);
-        const HessianRecord other = second.find(name);
-        if (sum.names != other.names)
-            throw Error("the record is of different tensors in the two files", in_second, todo);
-        if (sum.x.size() != other.x.size())
-            throw Error(fmt::format("width {} here, {} there", sum.x.size(), other.x.size()),
-                        in_both, todo);
-        if (__builtin_add_overflow(sum.count, other.count, &sum.count))
-            throw Error("the token counts overflow", in_both, todo);
-        sum.xxt += other.xxt;
-        sum.x += other.x;
+        progress.check();
+        progress.report(static_cast<double>(i), static_cast<double>(totals.groups), name);
+        for (std::size_t r = 1; r < readers.size(); ++r)
+            add_record(sum, inputs[0], *readers[r], inputs[r], todo);
+        totals.tokens = std::max(totals.tokens, sum.count);
         writer.write(sum);
     }
     writer.finish();
+    return totals;
 }
 
 }  // namespace vq

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/matrix.h"
+#include "base/progress.h"
 
 namespace vq {
 
@@ -61,10 +62,18 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-/// Adds the sums of two collections of the same model, record by record (exact: fp64 addition of
-/// the sums, integer addition of the counts), into `out`, which may be one of the inputs. Throws
+/// What a file of Hessians holds.
+struct HessianTotals {
+    Index groups = 0;         ///< records
+    std::int64_t tokens = 0;  ///< of the record that saw most
+};
+
+/// Adds the sums of collections of the same model, record by record (exact: fp64 addition of the
+/// sums, integer addition of the counts), into `out`, which may be one of the `inputs`, of which
+/// there is at least one. The inputs' provenance becomes the list "merged" of `provenance`. Throws
 /// Error that names the record when the files differ in their records or widths, and when they are
 /// of two models.
-void merge_hessian_files(const std::string& a, const std::string& b, const std::string& out);
+HessianTotals merge_hessian_files(const std::vector<std::string>& inputs, const std::string& out,
+                                  Json provenance, const Progress& progress);
 
 }  // namespace vq

@@ -97,12 +97,15 @@ StoredTensor read_tensor(const h5::Group& group, const std::string& name, bool w
     return tensor;
 }
 
-void check_format(const h5::Group& root, const char* format, const std::string& path) {
+void check_format(const h5::Group& root, const char* format, std::int64_t oldest,
+                  std::int64_t newest, const std::string& path) {
     if (!root.has_attribute("format") || root.get_text("format") != format)
         throw Error(fmt::format("not a {} file", format), path, "give a file that vqkit wrote");
     const std::int64_t version = root.get_i64("format_version");
-    if (version != kStoreVersion)
-        throw Error(fmt::format("format version {}, this program reads {}", version, kStoreVersion),
+    if (version < oldest || version > newest)
+        throw Error(fmt::format("format version {}, this program reads {}", version,
+                                oldest == newest ? fmt::format("{}", newest)
+                                                 : fmt::format("{} to {}", oldest, newest)),
                     path, "use the vqkit version that wrote it, or make the file again");
 }
 

@@ -74,7 +74,7 @@ StoreReader::StoreReader(const std::string& path) {
     const h5::Lock lock;
     h5::File file = h5::File::open(path);
     const h5::Group root = file.root();
-    check_format(root, kStoreFormat, path);
+    check_format(root, kStoreFormat, kOldestStoreVersion, kStoreVersion, path);
     h5::Group tensors = root.group("tensors");
     impl_ = std::make_unique<Impl>(
         Impl{path, std::move(file), std::move(tensors), read_meta(root), {}, {}});

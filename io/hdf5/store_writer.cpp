@@ -52,7 +52,7 @@ struct PartHead {
 };
 
 PartHead read_head(const h5::Group& root, const std::string& path) {
-    check_format(root, kPartFormat, path);
+    check_format(root, kPartFormat, kStoreVersion, kStoreVersion, path);
     return {root.get_text("name"), root.get_text("fingerprint")};
 }
 

@@ -49,6 +49,10 @@ std::string write(const std::string& path, const std::vector<HessianRecord>& rec
     return path;
 }
 
+HessianTotals merge(const std::vector<std::string>& inputs, const std::string& out) {
+    return merge_hessian_files(inputs, out, Json::object(), {});
+}
+
 TEST(HessianFile, ReadsBackEveryBit) {
     const TempFolder folder;
     const std::vector<HessianRecord> records = {record({"q", "k", "v"}, 7, 1), record({"o"}, 1, 2),
@@ -137,8 +141,8 @@ TEST(HessianMerge, AddsExactlyWhateverTheOrderOfRecords) {
     const HessianRecord b2 = record({"o"}, 20, 40);
     const std::string a = write(folder / "a", {a1, a2});
     const std::string b = write(folder / "b", {b2, b1});
-    merge_hessian_files(a, b, folder / "ab");
-    merge_hessian_files(b, a, folder / "ba");
+    merge({a, b}, folder / "ab");
+    merge({b, a}, folder / "ba");
     for (const char* name : {"ab", "ba"}) {
         const HessianReader merged(folder / name);
         EXPECT_EQ(merged.meta().model_hash, "model-1");
@@ -150,33 +154,64 @@ TEST(HessianMerge, AddsExactlyWhateverTheOrderOfRecords) {
         EXPECT_EQ(sum.count, a1.count + b1.count);
         EXPECT_TRUE(merged.find("o").xxt == MatrixD(a2.xxt + b2.xxt));
     }
-    merge_hessian_files(a, b, a);  // the output may be an input
+    merge({a, b}, a);  // the output may be an input
     EXPECT_TRUE(slurp(folder / "ab") == slurp(a));
+}
+
+TEST(HessianMerge, AnyNumberOfFilesAndTheirProvenance) {
+    const TempFolder folder;
+    std::vector<std::string> files;
+    HessianRecord sum = record({"q", "k"}, 9, 0);
+    for (int i = 0; i < 3; ++i) {
+        const HessianRecord each = record({"q", "k"}, 9, 10 * i);
+        files.push_back(write(folder / std::to_string(i), {each}));
+        if (i == 0) continue;
+        sum.xxt += each.xxt;
+        sum.x += each.x;
+        sum.count += each.count;
+    }
+    const HessianTotals totals =
+        merge_hessian_files(files, folder / "all", {{"command", "merge"}}, {});
+    EXPECT_EQ(totals.groups, 1);
+    EXPECT_EQ(totals.tokens, sum.count);
+    const HessianReader all(folder / "all");
+    expect_same(sum, all.read(0));
+    EXPECT_EQ(all.meta().provenance["command"], "merge");
+    EXPECT_EQ(all.meta().provenance["merged"].size(), 3U);
+}
+
+TEST(HessianMerge, StopsWhenAskedAndLeavesNothing) {
+    const TempFolder folder;
+    const std::string a = write(folder / "a", {record({"q"}, 6, 1)});
+    EXPECT_THROW(merge_hessian_files({a, a}, folder / "out", Json::object(),
+                                     {.step = {}, .note = {}, .cancelled = [] { return true; }}),
+                 Cancelled);
+    EXPECT_THAT(folder.list(), ElementsAre("a"));
 }
 
 TEST(HessianMerge, FilesThatDoNotBelongTogetherAreRefused) {
     const TempFolder folder;
     const std::string a = write(folder / "a", {record({"q"}, 6, 1), record({"o"}, 4, 1)});
-    const auto merge = [&](const std::vector<HessianRecord>& records, const char* model) {
+    const auto merge_with = [&](const std::vector<HessianRecord>& records, const char* model) {
         write(folder / "b", records, model);
-        return error_of([&] { merge_hessian_files(a, folder / "b", folder / "out"); });
+        return error_of([&] { merge({a, folder / "b"}, folder / "out"); });
     };
     const HessianRecord q = record({"q"}, 6, 2);
-    EXPECT_THAT(merge({q, record({"o"}, 4, 2)}, "model-2"), HasSubstr("different models"));
-    EXPECT_THAT(merge({q}, "model-1"), HasSubstr("2 records here, 1 there"));
-    EXPECT_THAT(merge({q, record({"up"}, 4, 2)}, "model-1"),
+    EXPECT_THAT(merge_with({q, record({"o"}, 4, 2)}, "model-2"), HasSubstr("different models"));
+    EXPECT_THAT(merge_with({q}, "model-1"), HasSubstr("2 records here, 1 there"));
+    EXPECT_THAT(merge_with({q, record({"up"}, 4, 2)}, "model-1"),
                 AllOf(HasSubstr("missing"), HasSubstr(": o:")));
-    EXPECT_THAT(merge({q, record({"o", "up"}, 4, 2)}, "model-1"),
+    EXPECT_THAT(merge_with({q, record({"o", "up"}, 4, 2)}, "model-1"),
                 AllOf(HasSubstr("different tensors"), HasSubstr(": o:")));
-    EXPECT_THAT(merge({q, record({"o"}, 5, 2)}, "model-1"),
+    EXPECT_THAT(merge_with({q, record({"o"}, 5, 2)}, "model-1"),
                 AllOf(HasSubstr("width 4 here, 5 there"), HasSubstr(": o:")));
     HessianRecord huge = record({"o"}, 4, 2);
     huge.count = std::numeric_limits<std::int64_t>::max();
-    EXPECT_THAT(merge({q, huge}, "model-1"), AllOf(HasSubstr("overflow"), HasSubstr(": o:")));
+    EXPECT_THAT(merge_with({q, huge}, "model-1"), AllOf(HasSubstr("overflow"), HasSubstr(": o:")));
     huge = record({"o"}, 4, 2);
     huge.xxt(0, 0) = std::numeric_limits<double>::max();
     write(a, {record({"q"}, 6, 1), huge});
-    EXPECT_THAT(merge({q, huge}, "model-1"), AllOf(HasSubstr("inf"), HasSubstr(": o:")));
+    EXPECT_THAT(merge_with({q, huge}, "model-1"), AllOf(HasSubstr("inf"), HasSubstr(": o:")));
     EXPECT_THAT(folder.list(), ElementsAre("a", "b"));
 }
 

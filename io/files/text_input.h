@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// A text to read as a user names it: calibration text, the text to predict.
+#pragma once
+
+#include <string>
+
+namespace vq {
+
+/// The whole of a text file. Throws Error when it cannot be read or holds no text.
+std::string read_text(const std::string& path);
+
+}  // namespace vq
