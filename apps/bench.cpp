@@ -4,11 +4,11 @@
 
 namespace vq::apps {
 
-void add_bench(CLI::App& app, Session& session) {
+void add_bench(CLI::App& app, Invocation& invocation) {
     CLI::App* bench = app.add_subcommand("bench", "measures parts of vqkit on this machine");
     bench->require_subcommand(1);
-    add_bench_gaussian(*bench, session);
-    add_bench_kernels(*bench, session);
+    add_bench_gaussian(*bench, invocation);
+    add_bench_kernels(*bench, invocation);
 }
 
 }  // namespace vq::apps

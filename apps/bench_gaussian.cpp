@@ -38,10 +38,10 @@ Answer run(GaussianBench bench, const Common& common) {
 
 }  // namespace
 
-void add_bench_gaussian(CLI::App& bench, Session& session) {
+void add_bench_gaussian(CLI::App& bench, Invocation& invocation) {
     auto options = std::make_shared<GaussianBench>();
     CLI::App* command = add_command(
-        bench, session, "gaussian",
+        bench, invocation, "gaussian",
         "distortion of every code on Gaussian weights that it was not trained on, and its speed",
         "vq bench gaussian --bits 2", "of the weights and of codebook training");
     command
@@ -55,8 +55,8 @@ void add_bench_gaussian(CLI::App& bench, Session& session) {
         ->check(CLI::Range(1.0, 1e9))
         ->capture_default_str()
         ->type_name("N");
-    command->callback([options, &session] {
-        session.run = [options, &session] { return run(*options, session.common); };
+    command->callback([options, &invocation] {
+        invocation.run = [options, &invocation] { return run(*options, invocation.common); };
     });
 }
 

@@ -111,10 +111,10 @@ Answer run(const Options& options, const Common& common) {
 
 }  // namespace
 
-void add_bench_kernels(CLI::App& bench, Session& session) {
+void add_bench_kernels(CLI::App& bench, Invocation& invocation) {
     auto options = std::make_shared<Options>();
     CLI::App* command = add_command(
-        bench, session, "kernels",
+        bench, invocation, "kernels",
         "decode speed of packed weights against the memory's bandwidth, measured in the same run",
         "vq bench kernels --shape 4096x4096 --code lut-2x8", "of the random codes");
     auto* store =
@@ -147,8 +147,8 @@ void add_bench_kernels(CLI::App& bench, Session& session) {
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str()
         ->type_name("N");
-    command->callback([options, &session] {
-        session.run = [options, &session] { return run(*options, session.common); };
+    command->callback([options, &invocation] {
+        invocation.run = [options, &invocation] { return run(*options, invocation.common); };
     });
 }
 

@@ -3,17 +3,10 @@
 
 #include <fmt/format.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "base/error.h"
 #include "io/hdf5/store.h"
@@ -31,11 +24,11 @@ extern "C" void request_stop(int /*signal*/) {
 
 }  // namespace
 
-CLI::App* add_command(CLI::App& parent, Session& session, const std::string& name,
+CLI::App* add_command(CLI::App& parent, Invocation& invocation, const std::string& name,
                       const std::string& description, const std::string& example,
                       const std::string& seed_help) {
     CLI::App* command = parent.add_subcommand(name, description);
-    Common& common = session.common;
+    Common& common = invocation.common;
     command->add_flag("--json", common.json, "print one JSON document on stdout, and nothing else");
     command->add_flag("-q,--quiet", common.quiet, "no progress and no notes on stderr");
     command->add_option("--threads", common.threads, "threads to use (default: all of the machine)")
@@ -72,58 +65,6 @@ Precision chosen_precision(const std::string& name, const WeightSource& source) 
 std::unique_ptr<WeightSource> open_model_or_store(const std::string& path) {
     if (is_packed(path)) return open_packed_model(path);
     return is_store(path) ? open_stored_model(path) : open_checkpoint(path);
-}
-
-std::string read_text(const std::string& path) {
-    if (std::filesystem::is_directory(path))
-        throw Error("a folder where a text file was expected", path, "name a text file");
-    std::ifstream file(path, std::ios::binary);
-    if (!file) throw Error("cannot open the text", path, std::strerror(errno));  // NOLINT
-    std::ostringstream content;
-    content << file.rdbuf();
-    std::string text = std::move(content).str();
-    if (file.bad()) throw Error("cannot read the text", path, "check the disk");
-    if (text.find_first_not_of(" \t\r\n\v\f") == std::string::npos)
-        throw Error("the text is empty", path, "name a file that holds text");
-    return text;
-}
-
-void check_can_write(const std::string& path) {
-    namespace fs = std::filesystem;
-    std::error_code ignored;
-    if (fs::is_directory(path, ignored))
-        throw Error("a folder of that name is there already", path, "choose another name");
-    const fs::path parent = fs::path(path).parent_path();
-    const std::string folder = parent.empty() ? "." : parent.string();
-    struct stat status {};
-    if (::stat(folder.c_str(), &status) != 0)
-        throw Error("cannot reach the folder of the output", folder,
-                    std::string(std::strerror(errno)) +  // NOLINT(concurrency-mt-unsafe)
-                        "; make it first, or choose another place");
-    if (!S_ISDIR(status.st_mode))
-        throw Error("the output's folder is not a folder", folder, "choose another place");
-    // access() believes that root can write to /proc; only an attempt tells.
-    std::string probe = (fs::path(folder) / ".vq-probe-XXXXXX").string();
-    const int file = ::mkstemp(probe.data());
-    if (file < 0)
-        throw Error("cannot write to the folder of the output", folder,
-                    std::string(std::strerror(errno)) +  // NOLINT(concurrency-mt-unsafe)
-                        "; choose another place");
-    ::close(file);
-    ::unlink(probe.c_str());
-}
-
-void check_space(const std::string& path, double bytes) {
-    std::error_code error;
-    std::filesystem::path folder = std::filesystem::path(path).parent_path();
-    if (folder.empty()) folder = ".";
-    const auto space = std::filesystem::space(folder, error);
-    if (!error && static_cast<double>(space.available) < bytes)
-        throw Error(
-            "the disk is too full", folder.string(),
-            fmt::format("{} are free and {} are needed while it runs; make room or choose "
-                        "another place",
-                        format_bytes(static_cast<double>(space.available)), format_bytes(bytes)));
 }
 
 std::string format_bytes(double bytes) {

@@ -37,7 +37,7 @@ struct Answer {
 
 /// What main() hands to the subcommands while the command line is taken apart: the chosen one
 /// leaves its work in `run`.
-struct Session {
+struct Invocation {
     Common common;
     std::function<Answer()> run;
 };
@@ -45,7 +45,7 @@ struct Session {
 /// Adds a subcommand with the common options; `example` is the one-line example under its help
 /// (empty: the caller writes the footer).
 /// `seed_help` says what the random numbers are for.
-CLI::App* add_command(CLI::App& parent, Session& session, const std::string& name,
+CLI::App* add_command(CLI::App& parent, Invocation& invocation, const std::string& name,
                       const std::string& description, const std::string& example,
                       const std::string& seed_help);
 
@@ -63,16 +63,6 @@ Precision chosen_precision(const std::string& name, const WeightSource& source);
 /// Opens a model (folder or GGUF file), a store or a packed file, whichever `path` is.
 std::unique_ptr<WeightSource> open_model_or_store(const std::string& path);
 
-/// The whole of a text file. Throws Error when it cannot be read or holds no text.
-std::string read_text(const std::string& path);
-
-/// Throws Error when the folder of `path` is missing or cannot be written, or `path` is a folder:
-/// asked before hours of work, not after. Leaves nothing behind.
-void check_can_write(const std::string& path);
-
-/// Throws Error when the disk that `path` will be on has less than `bytes` free.
-void check_space(const std::string& path, double bytes);
-
 /// "12.3 MB" (powers of ten), "3:07" or "1:02:09" (hours), "1.25M".
 std::string format_bytes(double bytes);
 std::string format_seconds(double seconds);
@@ -88,15 +78,15 @@ double seconds_since_start();
 void catch_interrupts();
 bool interrupted();
 
-void add_quantize(CLI::App& app, Session& session);
-void add_hessian(CLI::App& app, Session& session);
-void add_eval(CLI::App& app, Session& session);
-void add_generate(CLI::App& app, Session& session);
-void add_inspect(CLI::App& app, Session& session);
-void add_verify(CLI::App& app, Session& session);
-void add_export(CLI::App& app, Session& session);
-void add_bench(CLI::App& app, Session& session);
-void add_bench_gaussian(CLI::App& bench, Session& session);
-void add_bench_kernels(CLI::App& bench, Session& session);
+void add_quantize(CLI::App& app, Invocation& invocation);
+void add_hessian(CLI::App& app, Invocation& invocation);
+void add_eval(CLI::App& app, Invocation& invocation);
+void add_generate(CLI::App& app, Invocation& invocation);
+void add_inspect(CLI::App& app, Invocation& invocation);
+void add_verify(CLI::App& app, Invocation& invocation);
+void add_export(CLI::App& app, Invocation& invocation);
+void add_bench(CLI::App& app, Invocation& invocation);
+void add_bench_gaussian(CLI::App& bench, Invocation& invocation);
+void add_bench_kernels(CLI::App& bench, Invocation& invocation);
 
 }  // namespace vq::apps

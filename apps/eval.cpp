@@ -5,6 +5,7 @@
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
+#include "io/files/text_input.h"
 #include "model/evaluate.h"
 
 namespace vq::apps {
@@ -79,10 +80,10 @@ Answer run(const Options& options, const Common& common) {
 
 }  // namespace
 
-void add_eval(CLI::App& app, Session& session) {
+void add_eval(CLI::App& app, Invocation& invocation) {
     auto options = std::make_shared<Options>();
     CLI::App* command = add_command(
-        app, session, "eval", "perplexity on a text; distance from a reference model",
+        app, invocation, "eval", "perplexity on a text; distance from a reference model",
         "vq eval model-2bit.vq.h5 --text heldout.txt --ref models/SmolLM2", no_random_numbers);
     command
         ->add_option("MODEL", options->model, "a store, a packed file, a HF folder or a GGUF file")
@@ -105,8 +106,8 @@ void add_eval(CLI::App& app, Session& session) {
         ->check(CLI::Range(2, 1 << 30))
         ->type_name("N");
     add_precision(*command, options->precision);
-    command->callback([options, &session] {
-        session.run = [options, &session] { return run(*options, session.common); };
+    command->callback([options, &invocation] {
+        invocation.run = [options, &invocation] { return run(*options, invocation.common); };
     });
 }
 

@@ -6,6 +6,7 @@
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
+#include "io/files/output_checks.h"
 #include "io/hdf5/store.h"
 #include "vq/exports/export_packed.h"
 #include "vq/exports/export_safetensors.h"
@@ -75,10 +76,10 @@ Answer run(const Options& options, const Common& common) {
 
 }  // namespace
 
-void add_export(CLI::App& app, Session& session) {
+void add_export(CLI::App& app, Invocation& invocation) {
     auto options = std::make_shared<Options>();
     CLI::App* command = add_command(
-        app, session, "export", "writes a store (or a model) in the format of other tools",
+        app, invocation, "export", "writes a store (or a model) in the format of other tools",
         "vq export model-2bit.vq.h5 --to safetensors -o model-dense", no_random_numbers);
     command->add_option("MODEL", options->model, "a store, a HF folder or a GGUF file")->required();
     command
@@ -97,8 +98,8 @@ void add_export(CLI::App& app, Session& session) {
                      "the store keeps dense: int8 (default; a scale for 32 values) or f16")
         ->check(CLI::IsMember({"f16", "bf16", "f32", "int8"}))
         ->type_name("TYPE");
-    command->callback([options, &session] {
-        session.run = [options, &session] { return run(*options, session.common); };
+    command->callback([options, &invocation] {
+        invocation.run = [options, &invocation] { return run(*options, invocation.common); };
     });
 }
 

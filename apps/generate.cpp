@@ -74,10 +74,10 @@ Answer run(const Options& options, const Common& common) {
 
 }  // namespace
 
-void add_generate(CLI::App& app, Session& session) {
+void add_generate(CLI::App& app, Invocation& invocation) {
     auto options = std::make_shared<Options>();
     CLI::App* command = add_command(
-        app, session, "generate", "writes on after a prompt; the new text goes to stdout",
+        app, invocation, "generate", "writes on after a prompt; the new text goes to stdout",
         "vq generate model-2bit.vq.h5 --prompt \"Once upon a time\" -n 100",
         "of the draws, with --temperature above 0");
     command
@@ -110,8 +110,8 @@ void add_generate(CLI::App& app, Session& session) {
         ->capture_default_str()
         ->type_name("P");
     add_precision(*command, options->precision);
-    command->callback([options, &session] {
-        session.run = [options, &session] { return run(*options, session.common); };
+    command->callback([options, &invocation] {
+        invocation.run = [options, &invocation] { return run(*options, invocation.common); };
     });
 }
 

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include "apps/common.h"
-#include "apps/store_totals.h"
 #include "io/hdf5/store.h"
 #include "vq/tensor/code_use.h"
+#include "vq/tensor/store_totals.h"
 #include "vq/tensor/stored_tensor.h"
 
 namespace vq::apps {
@@ -75,6 +75,7 @@ Answer run(const std::string& path, bool codes) {
                        {"model_bytes", totals.model_bytes},
                        {"bits_per_weight", totals.bits_per_weight},
                        {"quantized_weights", totals.quantized_weights},
+                       {"embedding_weights", totals.embedding_weights},
                        {"dense_weights", totals.dense_weights},
                        {"fingerprint", meta.fingerprint},
                        {"seed", meta.seed},
@@ -82,11 +83,12 @@ Answer run(const std::string& path, bool codes) {
                        {"provenance", meta.provenance},
                        {"tensors", tensors}};
     answer.text = table;
-    answer.text += fmt::format("\n{}: {}; {} weights at {:.4f} bits, {} weights kept dense\n", path,
-                               format_bytes(static_cast<double>(totals.file_bytes)),
-                               format_count(static_cast<double>(totals.quantized_weights)),
-                               totals.bits_per_weight,
-                               format_count(static_cast<double>(totals.dense_weights)));
+    answer.text += fmt::format(
+        "\n{}: {}; {} weights at {:.4f} bits, {} of embeddings, {} kept dense\n", path,
+        format_bytes(static_cast<double>(totals.file_bytes)),
+        format_count(static_cast<double>(totals.quantized_weights)), totals.bits_per_weight,
+        format_count(static_cast<double>(totals.embedding_weights)),
+        format_count(static_cast<double>(totals.dense_weights)));
     answer.text += fmt::format("made by vqkit {} with seed {}, fingerprint {}\n", meta.tool_version,
                                meta.seed, meta.fingerprint);
     if (meta.provenance.contains("command"))
@@ -96,18 +98,19 @@ Answer run(const std::string& path, bool codes) {
 
 }  // namespace
 
-void add_inspect(CLI::App& app, Session& session) {
+void add_inspect(CLI::App& app, Invocation& invocation) {
     auto path = std::make_shared<std::string>();
-    CLI::App* command =
-        add_command(app, session, "inspect", "what is in a store: bits and errors of every tensor",
-                    "vq inspect model-2bit.vq.h5", no_random_numbers);
+    CLI::App* command = add_command(app, invocation, "inspect",
+                                    "what is in a store: bits and errors of every tensor",
+                                    "vq inspect model-2bit.vq.h5", no_random_numbers);
     command->add_option("STORE", *path, "a *.vq.h5 file")->required();
     auto codes = std::make_shared<bool>(false);
     command->add_flag("--codes", *codes,
                       "also how evenly codewords are used: entropy and words of each stage (codes "
                       "with codebooks)");
-    command->callback(
-        [path, codes, &session] { session.run = [path, codes] { return run(*path, *codes); }; });
+    command->callback([path, codes, &invocation] {
+        invocation.run = [path, codes] { return run(*path, *codes); };
+    });
 }
 
 }  // namespace vq::apps

@@ -25,10 +25,10 @@ int fail(std::string message) {
     return exit_failed;
 }
 
-void print(const Session& session, const Answer& answer) {
+void print(const Invocation& invocation, const Answer& answer) {
     // A tokenizer may cut a character in two; JSON must stay valid UTF-8.
     const std::string out =
-        session.common.json
+        invocation.common.json
             ? answer.document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
             : answer.text;
     if (std::fwrite(out.data(), 1, out.size(), stdout) != out.size() || std::fflush(stdout) != 0)
@@ -45,19 +45,19 @@ int run(int argc, char** argv) {
     app.require_subcommand(1);
     app.footer("`vq COMMAND --help` tells more.");
 
-    Session session;
+    Invocation invocation;
     for (int i = 0; i < argc; ++i) {
-        if (i > 0) session.common.command += ' ';
-        session.common.command += argv[i];
+        if (i > 0) invocation.common.command += ' ';
+        invocation.common.command += argv[i];
     }
-    add_quantize(app, session);
-    add_hessian(app, session);
-    add_eval(app, session);
-    add_generate(app, session);
-    add_inspect(app, session);
-    add_verify(app, session);
-    add_export(app, session);
-    add_bench(app, session);
+    add_quantize(app, invocation);
+    add_hessian(app, invocation);
+    add_eval(app, invocation);
+    add_generate(app, invocation);
+    add_inspect(app, invocation);
+    add_verify(app, invocation);
+    add_export(app, invocation);
+    add_bench(app, invocation);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -67,13 +67,13 @@ int run(int argc, char** argv) {
         return exit_bad_usage;
     }
 
-    if (session.common.threads > 0) omp_set_num_threads(session.common.threads);
+    if (invocation.common.threads > 0) omp_set_num_threads(invocation.common.threads);
     catch_interrupts();
     // A file-size limit then fails the write, as a full disk does, instead of killing the program.
     (void)std::signal(SIGXFSZ, SIG_IGN);
     seconds_since_start();
-    const Answer answer = session.run();
-    print(session, answer);
+    const Answer answer = invocation.run();
+    print(invocation, answer);
     return answer.failure.empty() ? 0 : fail(answer.failure);
 }
 

@@ -5,17 +5,15 @@
 #include <cmath>
 #include <optional>
 
-#include "apps/calibration.h"
+#include "apps/calibration_options.h"
 #include "apps/common.h"
-#include "apps/hessian_input.h"
 #include "apps/progress_bar.h"
-#include "apps/store_totals.h"
 #include "base/blas_check.h"
-#include "base/error.h"
-#include "model/calibration.h"
-#include "model/session/quantize_model.h"
+#include "io/files/output_checks.h"
+#include "io/hdf5/store.h"
+#include "model/session/session.h"
 #include "vq/run/presets.h"
-#include "vq/tensor/stored_tensor.h"
+#include "vq/tensor/store_totals.h"
 
 namespace vq::apps {
 namespace {
@@ -25,7 +23,7 @@ struct Options {
     std::string output;
     std::string method = "best";
     std::optional<double> bits;
-    Calibration calibration;
+    CalibrationArguments calibration;
     std::string hessians = "quantized";
     std::vector<std::string> set;
     bool resume = false;
@@ -40,10 +38,11 @@ std::string canonical_command(const Options& options, const Common& common) {
     std::string command = fmt::format("vq quantize {} --method {}", options.model, options.method);
     if (options.bits) command += fmt::format(" --bits {}", *options.bits);
     if (!options.hessians_from_file()) {
-        for (const std::string& file : options.calibration.files) command += " --calib " + file;
-        command += fmt::format(" --calib-tokens {}", options.calibration.tokens);
-        if (options.calibration.ctx > 0)
-            command += fmt::format(" --ctx {}", options.calibration.ctx);
+        for (const std::string& file : options.calibration.files.paths)
+            command += " --calib " + file;
+        command += fmt::format(" --calib-tokens {}", options.calibration.files.tokens);
+        if (options.calibration.files.ctx > 0)
+            command += fmt::format(" --ctx {}", options.calibration.files.ctx);
         command += " --precision ";
         command += precision_name(chosen_precision(options.calibration.precision));
     }
@@ -52,89 +51,45 @@ std::string canonical_command(const Options& options, const Common& common) {
     return command + fmt::format(" --seed {}", common.seed);
 }
 
-Settings settings_for(const Options& options, const LayerShapes& shapes) {
-    Settings settings = preset_settings(options.method);
-    for (const std::string& assignment : options.set) set_setting(settings, assignment);
-    if (!settings.code.stage_bits.empty() && options.bits)
-        throw Error("the size is given twice", "--bits and --set code.stage_bits", "give only one");
-    fit_budget(settings, shapes, options.bits.value_or(find_preset(options.method).bits));
-    check_settings(settings);
-    return settings;
+ModelPlan plan_for(const Options& options, const Session& session) {
+    return plan_preset(session.tensors(), options.method, options.set, options.bits.value_or(0));
 }
 
-const char* scope_name(CodebookScope scope) {
-    switch (scope) {
-        case CodebookScope::tensor: return "tensor";
-        case CodebookScope::layer: return "layer";
-        case CodebookScope::model: return "model";
-        default: return "universal";
-    }
-}
-
-double weights_of(TensorShape shape) {
-    return static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
+Json planned_json(const TensorPlan& t, double bits) {
+    return {{"name", t.name},
+            {"rows", t.shape.rows},
+            {"cols", t.shape.cols},
+            {"method", t.settings.method},
+            {"bits_per_weight", bits}};
 }
 
 /// What a run will store, before it starts.
-struct Plan {
-    ScopePlan scope;
-    double weights = 0;      ///< to quantize
-    double dense_bytes = 0;  ///< of the tensors that stay as they are
-
-    double bits_per_weight() const { return scope.bits / weights; }
-    double model_bytes() const { return scope.bits / 8 + dense_bytes; }
-};
-
-Plan plan_for(const WeightSource& source, const Settings& settings, const LayerShapes& shapes) {
-    Plan plan;
-    plan.scope = plan_scope(settings, shapes);
-    for (const auto& layer : shapes)
-        for (const TensorShape& shape : layer) plan.weights += weights_of(shape);
-    // Norms and biases are kept in 32 bits, embeddings and the head in 16.
-    for (const std::string& name : source.names()) {
-        const TensorShape shape = source.shape(name);
-        plan.dense_bytes += weights_of(shape) * (shape.rows > 1 ? 2 : 4);
-    }
-    plan.dense_bytes -= 2 * plan.weights;
-    return plan;
-}
-
-Answer dry_run(const WeightSource& source, const Options& options, const Settings& settings,
-               const LayerShapes& shapes) {
-    const Plan plan = plan_for(source, settings, shapes);
+Answer dry_run(const Options& options, const Session& session, const ModelPlan& plan) {
+    const PlanSize size = plan_size(plan);
+    const double bytes = session.model_bytes(plan);
     Answer answer;
     Json tensors = Json::array();
-    for (Index l = 0; l < static_cast<Index>(shapes.size()); ++l) {
-        std::size_t i = 0;
-        for (const LinearGroup& group : linear_groups(source.config(), l)) {
-            for (const std::string& name : group.names) {
-                const TensorShape shape = shapes[static_cast<std::size_t>(l)][i++];
-                const double bits =
-                    planned_bits(shape, settings, plan.scope.scope == CodebookScope::tensor) /
-                    weights_of(shape);
-                tensors.push_back({{"name", name},
-                                   {"rows", shape.rows},
-                                   {"cols", shape.cols},
-                                   {"method", options.method},
-                                   {"bits_per_weight", bits}});
-                answer.text += fmt::format("{:<44} {:>6} x {:<6} {:>8.4f} bits\n", name, shape.rows,
-                                           shape.cols, bits);
-            }
-        }
+    Json embeddings = Json::array();
+    for (const TensorPlan& t : plan.tensors) {
+        const double bits = planned_bits(t) / static_cast<double>(t.shape.rows * t.shape.cols);
+        (t.role == PlanRole::linear ? tensors : embeddings).push_back(planned_json(t, bits));
+        answer.text += fmt::format("{:<44} {:>6} x {:<6} {:>8.4f} bits\n", t.name, t.shape.rows,
+                                   t.shape.cols, bits);
     }
     answer.document = {{"dry_run", true},
                        {"model", options.model},
                        {"method", options.method},
-                       {"bits_per_weight", plan.bits_per_weight()},
-                       {"model_bytes", static_cast<std::int64_t>(std::llround(plan.model_bytes()))},
-                       {"quantized_weights", static_cast<std::int64_t>(plan.weights)},
-                       {"codebook_scope", scope_name(plan.scope.scope)},
-                       {"settings", settings_json(settings)},
-                       {"tensors", tensors}};
+                       {"bits_per_weight", size.bits_per_weight()},
+                       {"model_bytes", static_cast<std::int64_t>(std::llround(bytes))},
+                       {"quantized_weights", static_cast<std::int64_t>(size.linear_weights)},
+                       {"codebook_scope", scope_name(plan.scope)},
+                       {"settings", settings_json(plan.settings)},
+                       {"tensors", tensors},
+                       {"embeddings", embeddings}};
     answer.text += fmt::format(
         "\n{} would quantize {} weights to {:.4f} bits each (codebooks: {}); {} in all\n",
-        options.method, format_count(plan.weights), plan.bits_per_weight(),
-        scope_name(plan.scope.scope), format_bytes(plan.model_bytes()));
+        options.method, format_count(size.linear_weights), size.bits_per_weight(),
+        scope_name(plan.scope), format_bytes(bytes));
     return answer;
 }
 
@@ -157,20 +112,20 @@ Json tensor_json(const TensorReport& t) {
     return json;
 }
 
-Answer report_answer(const QuantizeReport& report, const Options& options, const Json& settings,
+Json embedding_json(const TensorReport& t) {
+    return {{"name", t.name},       {"rows", t.rows},
+            {"cols", t.cols},       {"bits_per_weight", t.bits_per_weight},
+            {"rel_mse", t.rel_mse}, {"seconds", t.seconds},
+            {"resumed", t.resumed}};
+}
+
+Answer report_answer(const QuantizeReport& report, const Options& options, const ModelPlan& plan,
                      const Common& common) {
     const StoreTotals totals = totals_of(StoreReader(options.output));
-    double weights = 0;
-    double mse = 0;
-    double proxy = 0;
     Json tensors = Json::array();
-    for (const TensorReport& t : report.tensors) {
-        const double n = weights_of({t.rows, t.cols});
-        weights += n;
-        mse += n * t.rel_mse;
-        proxy += n * t.rel_proxy;
-        tensors.push_back(tensor_json(t));
-    }
+    for (const TensorReport& t : report.tensors) tensors.push_back(tensor_json(t));
+    Json embeddings = Json::array();
+    for (const TensorReport& t : report.embeddings) embeddings.push_back(embedding_json(t));
     Answer answer;
     answer.document = {{"store", options.output},
                        {"model", options.model},
@@ -179,97 +134,55 @@ Answer report_answer(const QuantizeReport& report, const Options& options, const
                        {"model_bytes", totals.model_bytes},
                        {"file_bytes", totals.file_bytes},
                        {"quantized_weights", totals.quantized_weights},
+                       {"embedding_weights", totals.embedding_weights},
                        {"dense_weights", totals.dense_weights},
                        {"codebook_scope", scope_name(report.scope)},
-                       {"rel_mse", mse / weights},
-                       {"rel_proxy", proxy / weights},
+                       {"rel_mse", report.rel_mse},
+                       {"rel_proxy", report.rel_proxy},
                        {"seed", common.seed},
                        {"seconds", seconds_since_start()},
                        {"peak_rss_bytes", peak_rss_bytes()},
-                       {"settings", settings},
-                       {"tensors", tensors}};
+                       {"settings", settings_json(plan.settings)},
+                       {"tensors", tensors},
+                       {"embeddings", embeddings}};
+    const auto count = [](std::int64_t n) { return format_count(static_cast<double>(n)); };
     answer.text = fmt::format("{}: {}\n", options.output,
                               format_bytes(static_cast<double>(totals.file_bytes)));
-    answer.text += fmt::format(
-        "{} weights at {:.4f} bits each by {} (codebooks: {}), {} kept dense\n",
-        format_count(weights), report.bits_per_weight, options.method, scope_name(report.scope),
-        format_count(static_cast<double>(totals.dense_weights)));
+    answer.text += fmt::format("{} weights at {:.4f} bits each by {} (codebooks: {})\n",
+                               count(totals.quantized_weights), report.bits_per_weight,
+                               options.method, scope_name(report.scope));
+    answer.text += fmt::format("{} weights of embeddings in bytes, {} kept dense\n",
+                               count(totals.embedding_weights), count(totals.dense_weights));
     answer.text += fmt::format("mean relative error of the weights {:.5f}, of the outputs {:.5f}\n",
-                               mse / weights, proxy / weights);
+                               report.rel_mse, report.rel_proxy);
     answer.text += fmt::format("{}, peak memory {}\n", format_seconds(seconds_since_start()),
                                format_bytes(static_cast<double>(peak_rss_bytes())));
     return answer;
 }
 
-/// The run itself. When it fails nothing is left behind; when it is stopped, what is finished stays
-/// for --resume.
-QuantizeReport quantize(const WeightSource& source, const HessianSource& hessians,
-                        const Settings& settings, const StoreMeta& meta, const Options& options,
-                        const Progress& progress) {
-    StoreWriter store(options.output, meta.fingerprint, options.resume);
-    try {
-        return quantize_model(source, hessians, settings, meta.seed, meta, store, progress);
-    } catch (const Error&) {
-        store.discard(!options.resume);
-        throw;
-    } catch (...) {
-        store.discard(false);
-        throw;
-    }
-}
-
 Answer run(const Options& options, const Common& common) {
-    if (is_store(options.model))
-        throw Error("already quantized", options.model, "name the model that it was made from");
+    Session session(options.model);
     if (!options.dry_run) check_can_write(options.output);
-    const auto source = open_checkpoint(options.model);
-    const LayerShapes shapes = quantized_shapes(*source);
-    const Settings settings = settings_for(options, shapes);
-    if (options.dry_run) return dry_run(*source, options, settings, shapes);
-    // Parts and the file that is gathered from them are there at the same time.
-    check_space(options.output, 2 * plan_for(*source, settings, shapes).model_bytes());
+    const ModelPlan plan = plan_for(options, session);
+    if (options.dry_run) return dry_run(options, session, plan);
+    check_space(options.output, session.store_bytes(plan));  // before the text is read
 
     ProgressBar bar(common, "weights");
     const Progress progress = bar.progress();
     if (const std::string warning = blas_report().warning; !warning.empty()) progress.log(warning);
-    HessianSource hessians;
-    hessians.quantized_prefix = options.hessians == "quantized";
-    std::unique_ptr<CalibrationWalk> walk;
-    Json calibration;
-    std::string calibration_id;  // whatever changes it changes the Hessians
-    if (options.hessians_from_file()) {
-        HessianInput input = open_hessians(options.hessians, *source);
-        hessians.lookup = std::move(input.lookup);
-        calibration = {{"hessians_hash", input.hash}};
-        calibration_id = input.hash;
-    } else {
-        const CalibrationText text =
-            load_calibration(options.calibration, *source, options.model, progress);
-        const Precision precision = chosen_precision(options.calibration.precision);
-        walk = std::make_unique<CalibrationWalk>(
-            *source, text.windows,
-            CalibrationOptions{
-                .precision = precision,
-                .follow_original = settings.correction > 0 && hessians.quantized_prefix},
-            progress);
-        hessians.walk = walk.get();
-        calibration = {{"hash", text.hash}, {"tokens", text.tokens}};
-        calibration_id = text.hash + " " + precision_name(precision);
-    }
-    StoreMeta meta;
-    meta.fingerprint =
-        run_fingerprint(*source, settings, calibration_id, hessians.quantized_prefix, common.seed);
-    meta.seed = common.seed;
-    meta.tool_version = VQKIT_VERSION;
-    meta.config_json = source->config().hf_json;
-    meta.tokenizer = source->tokenizer_files();
-    meta.provenance = {{"command", canonical_command(options, common)},
-                       {"calibration", calibration},
-                       {"settings", settings_json(settings)},
-                       {"model_hash", source->content_hash()},
-                       {"vqkit", VQKIT_VERSION}};
-    const QuantizeReport report = quantize(*source, hessians, settings, meta, options, progress);
-    return report_answer(report, options, meta.provenance["settings"], common);
+    if (options.hessians_from_file())
+        session.use_hessians(options.hessians);
+    else
+        session.use_text(options.calibration.files, chosen_precision(options.calibration.precision),
+                         options.hessians == "quantized" ? TextPath::quantized : TextPath::original,
+                         progress);
+    const QuantizeReport report = session.quantize(plan,
+                                                   {.path = options.output,
+                                                    .resume = options.resume,
+                                                    .seed = common.seed,
+                                                    .command = canonical_command(options, common)},
+                                                   progress);
+    return report_answer(report, options, plan, common);
 }
 
 std::string help_footer() {
@@ -298,10 +211,10 @@ std::string check_assignment(const std::string& assignment) {
 
 }  // namespace
 
-void add_quantize(CLI::App& app, Session& session) {
+void add_quantize(CLI::App& app, Invocation& invocation) {
     auto options = std::make_shared<Options>();
     CLI::App* command =
-        add_command(app, session, "quantize", "compresses a model into a store (*.vq.h5)", "",
+        add_command(app, invocation, "quantize", "compresses a model into a store (*.vq.h5)", "",
                     "of everything random: signs, starts of k-means");
     command->footer(help_footer);
     command
@@ -337,12 +250,12 @@ void add_quantize(CLI::App& app, Session& session) {
                       "goes on with a run that was stopped, from the tensors that it finished");
     command->add_flag("--dry-run", options->dry_run,
                       "only says what would be stored and what it would take");
-    command->callback([options, &session] {
+    command->callback([options, &invocation] {
         if (!options->dry_run && options->output.empty()) throw CLI::RequiredError("--output");
         if (!options->dry_run && !options->hessians_from_file() &&
-            options->calibration.files.empty())
+            options->calibration.files.paths.empty())
             throw CLI::RequiredError("--calib, or --hessians with a file,");
-        session.run = [options, &session] { return run(*options, session.common); };
+        invocation.run = [options, &invocation] { return run(*options, invocation.common); };
     });
 }
 

@@ -56,14 +56,14 @@ Answer run(const std::string& path, const Common& common) {
 
 }  // namespace
 
-void add_verify(CLI::App& app, Session& session) {
+void add_verify(CLI::App& app, Invocation& invocation) {
     auto path = std::make_shared<std::string>();
-    CLI::App* command = add_command(app, session, "verify",
+    CLI::App* command = add_command(app, invocation, "verify",
                                     "checks a store: checksums, shapes, index ranges, completeness",
                                     "vq verify model-2bit.vq.h5", no_random_numbers);
     command->add_option("STORE", *path, "a *.vq.h5 file")->required();
-    command->callback([path, &session] {
-        session.run = [path, &session] { return run(*path, session.common); };
+    command->callback([path, &invocation] {
+        invocation.run = [path, &invocation] { return run(*path, invocation.common); };
     });
 }
 

@@ -9,8 +9,8 @@
 #include "base/progress.h"
 #include "io/checkpoints/weight_source.h"
 #include "io/tokenizers/tokenizer.h"
+#include "model/layer_walk.h"
 #include "model/linear.h"
-#include "model/session/layer_walk.h"
 
 namespace vq {
 
@@ -40,11 +40,11 @@ public:
     CalibrationWalk(const CalibrationWalk&) = delete;
     CalibrationWalk& operator=(const CalibrationWalk&) = delete;
 
-    Index layers() const override;
+    Index layers() const;
     void collect(Index layer, Index group, HessianSum& sum, DriftSum* drift = nullptr) override;
     void replace(const std::string& name, Matrix weight) override;
     void finish(Index layer) override;
-    Index tokens() const override;
+    Index tokens() const;  ///< of the text that flows through
 
     /// The residual stream (tokens, hidden), windows one after the other: what the next block
     /// reads.

@@ -71,6 +71,7 @@ public:
         hasher.add(weights_->map().bytes().data(), weights_->map().bytes().size());
         return hasher.hex();
     }
+    std::string origin_hash() const override { return {}; }  // a packed file keeps no provenance
     std::shared_ptr<const PackedWeights> packed() const override { return weights_; }
 
 private:

@@ -5,97 +5,27 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <set>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "model/session/shared_codebooks.h"
 #include "vq/layer/bias.h"
+#include "vq/layer/hessian_factors.h"
 #include "vq/layer/quantize_layer.h"
-#include "vq/tensor/code_families.h"
+#include "vq/layer/round_tensor.h"
 #include "vq/tensor/stored_tensor.h"
 
 namespace vq {
 
 namespace {
 
-/// Seed of everything random about one tensor. Tensors of a group share it, so that they share
-/// their input rotation and an activation needs to be rotated once.
-std::uint64_t seed_of(std::uint64_t seed, const std::string& name) {
-    const std::string digits = hash_hex(name).substr(0, 12);
-    return seed ^ std::stoull(digits, nullptr, 16);
+using Clock = std::chrono::steady_clock;
+
+double weights_of(TensorShape shape) {
+    return static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
 }
-
-/// Codebooks that more than one tensor uses, trained before any Hessian is known.
-class SharedCodebooks {
-public:
-    SharedCodebooks(const WeightSource& source, const Settings& settings, CodebookScope scope,
-                    std::uint64_t seed)
-        : source_(source), settings_(settings), scope_(scope), seed_(seed) {}
-
-    /// The codes for block `layer`; empty when tensors have their own. Trains them at first use.
-    const SharedCodes& of_layer(Index layer, const Progress& progress) {
-        if (scope_ == CodebookScope::tensor || !family_of(settings_.code).has_codebooks)
-            return current_;
-        if (!current_.empty() && (scope_ != CodebookScope::layer || layer == trained_))
-            return current_;
-        current_.clear();
-        trained_ = layer;
-        if (scope_ == CodebookScope::universal) {
-            current_ = family_of(settings_.code).universal(settings_.code);
-            for (const SharedCode& c : current_) arrays_[c.name] = store_codebook(*c.code);
-            return current_;
-        }
-        std::vector<std::string> names;
-        const bool all = scope_ == CodebookScope::model;
-        const Index first = all ? 0 : layer;
-        const Index last = all ? source_.config().n_layers() : layer + 1;
-        for (Index l = first; l < last; ++l)
-            for (const LinearGroup& g : linear_groups(source_.config(), l))
-                names.insert(names.end(), g.names.begin(), g.names.end());
-        const std::string label = all ? "model" : fmt::format("layer.{}", layer);
-        current_.push_back({label, train(names, settings_.code, progress)});
-        if (settings_.code.outliers > 0)
-            current_.push_back(
-                {label + ".outliers", train(names, outlier_settings(settings_.code), progress)});
-        for (const SharedCode& c : current_) arrays_[c.name] = store_codebook(*c.code);
-        return current_;
-    }
-
-    /// Those that the store must hold.
-    const std::map<std::string, Array>& arrays() const { return arrays_; }
-
-private:
-    CodePtr train(const std::vector<std::string>& names, const CodeSettings& code,
-                  const Progress& progress) {
-        const Index each =
-            std::max<Index>(1, code.kmeans.samples / static_cast<Index>(names.size()));
-        Matrix all(0, code.dim);
-        std::vector<Matrix> parts;
-        Index rows = 0;
-        for (const std::string& name : names) {
-            progress.check();
-            parts.push_back(sample_vectors(source_.read(name), settings_, code.dim, each,
-                                           seed_of(seed_, name)));
-            rows += parts.back().rows();
-        }
-        all.resize(rows, code.dim);
-        Index at = 0;
-        for (const Matrix& part : parts) {
-            all.middleRows(at, part.rows()) = part;
-            at += part.rows();
-        }
-        return family_of(code).train({.x = all}, code, seed_, progress);
-    }
-
-    const WeightSource& source_;
-    const Settings& settings_;
-    CodebookScope scope_;
-    std::uint64_t seed_;
-    Index trained_ = -1;
-    SharedCodes current_;
-    std::map<std::string, Array> arrays_;
-};
 
 void note_oddities(const TensorReport& t, double wanted_damping, const Progress& progress) {
     if (t.never_seen)
@@ -111,27 +41,282 @@ void note_oddities(const TensorReport& t, double wanted_damping, const Progress&
             fmt::format("{}: damping raised to {:.3g} of the mean diagonal", t.name, t.damping));
 }
 
-}  // namespace
-
-LayerShapes quantized_shapes(const WeightSource& source) {
-    LayerShapes shapes;
-    for (Index l = 0; l < source.config().n_layers(); ++l) {
-        auto& layer = shapes.emplace_back();
-        for (const LinearGroup& g : linear_groups(source.config(), l))
-            for (const std::string& name : g.names) layer.push_back(source.shape(name));
-    }
-    return shapes;
+/// Settings that this run cannot follow, told before it starts.
+void note_idle_settings(const ModelPlan& plan, const HessianSource& hessians,
+                        const Progress& progress) {
+    const auto any = [&](auto&& idle) {
+        return std::any_of(plan.tensors.begin(), plan.tensors.end(),
+                           [&](const TensorPlan& t) { return idle(t.settings); });
+    };
+    if (any([](const Settings& s) {
+            return s.code.scope != CodebookScope::tensor && s.passes > 1;
+        }))
+        progress.log(
+            "codebooks are shared by tensors here: feedback runs once, feedback.passes is "
+            "for codebooks of a tensor's own");
+    if (any([](const Settings& s) { return s.correction > 0; }) &&
+        (hessians.walk == nullptr || !hessians.quantized_prefix))
+        progress.log(
+            "objective.correction does nothing here: it needs text that flows through the layers "
+            "quantized so far (--hessians quantized)");
 }
 
-std::string run_fingerprint(const WeightSource& source, const Settings& settings,
+/// What the tensors of one group are quantized with.
+struct GroupInputs {
+    explicit GroupInputs(Index cols) : sum(cols) {}
+    HessianSum sum;
+    DriftSum drift;
+};
+
+/// One run of a plan.
+class Run {
+public:
+    Run(const WeightSource& source, const HessianSource& hessians, const ModelPlan& plan,
+        std::uint64_t seed, StoreWriter& store, const Progress& progress)
+        : source_(source),
+          hessians_(hessians),
+          plan_(plan),
+          seed_(seed),
+          store_(store),
+          progress_(progress),
+          shared_(source, plan, seed) {
+        for (const TensorPlan& t : plan.tensors) total_ += weights_of(t.shape);
+    }
+
+    QuantizeReport operator()(StoreMeta meta) {
+        for (Index l = 0; l < source_.config().n_layers(); ++l) block(l);
+        summarize();
+        for (std::size_t i = 0; i < plan_.tensors.size(); ++i)
+            if (plan_.tensors[i].role == PlanRole::embedding) embedding(i);
+        for (const std::string& name : source_.names())
+            if (!store_.has(name)) {
+                progress_.check();
+                store_.write_part(store_dense(name, source_.read(name)));
+            }
+        meta.shared = shared_.arrays();
+        store_.finish(meta, source_.names());
+        report_.scope = plan_.scope;
+        return std::move(report_);
+    }
+
+private:
+    void block(Index layer) {
+        progress_.report(done_, total_, fmt::format("layer {}", layer));
+        const std::vector<LinearGroup> groups = linear_groups(source_.config(), layer);
+        for (std::size_t g = 0; g < groups.size(); ++g)
+            group(layer, static_cast<Index>(g), groups[g]);
+        if (hessians_.walk != nullptr) hessians_.walk->finish(layer);
+    }
+
+    void group(Index layer, Index index, const LinearGroup& names) {
+        std::vector<std::size_t> tensors;
+        for (std::size_t i = 0; i < plan_.tensors.size(); ++i) {
+            const TensorPlan& t = plan_.tensors[i];
+            if (t.layer == layer && t.group == index) tensors.push_back(i);
+        }
+        // Trained even if nothing is left to do: the store must hold them.
+        for (const std::size_t i : tensors) shared_.of(i, progress_);
+        GroupInputs inputs(names.cols);
+        if (!std::all_of(tensors.begin(), tensors.end(),
+                         [&](std::size_t i) { return finished(i); }))
+            collect(layer, index, names, tensors, inputs);
+        HessianFactors factors(inputs.sum);
+        for (const std::size_t i : tensors) {
+            progress_.check();
+            const bool last = i == tensors.back();
+            if (finished(i))
+                reuse(i);
+            else
+                quantize(i, seed_of(seed_, names.names.front()), inputs, factors, last);
+            progress_.report(done_, total_, fmt::format("layer {}", layer));
+        }
+    }
+
+    void collect(Index layer, Index index, const LinearGroup& names,
+                 const std::vector<std::size_t>& tensors, GroupInputs& inputs) {
+        progress_.report(done_, total_, fmt::format("layer {} inputs", layer));
+        if (hessians_.walk == nullptr) {
+            inputs.sum = hessians_.lookup(names);
+            return;
+        }
+        const bool correct = std::any_of(tensors.begin(), tensors.end(), [&](std::size_t i) {
+            return plan_.tensors[i].settings.correction > 0;
+        });
+        hessians_.walk->collect(layer, index, inputs.sum, correct ? &inputs.drift : nullptr);
+    }
+
+    /// With its bias, where that was corrected with the weights.
+    bool finished(std::size_t i) const {
+        const TensorPlan& t = plan_.tensors[i];
+        const std::string bias = bias_of(t.name);
+        return store_.has(t.name) && (!t.settings.bias || !source_.has(bias) || store_.has(bias));
+    }
+
+    void reuse(std::size_t i) {
+        TensorReport t;
+        t.resumed = true;
+        const StoredTensor stored = store_.read_part(plan_.tensors[i].name);
+        Matrix what;
+        if (feeds_on()) what = decoded(stored);
+        add(i, stored, std::move(t), std::move(what));
+    }
+
+    void quantize(std::size_t i, std::uint64_t seed, GroupInputs& inputs, HessianFactors& factors,
+                  bool last) {
+        const auto start = Clock::now();
+        const TensorPlan& plan = plan_.tensors[i];
+        const Settings& s = plan.settings;
+        const Matrix w = source_.read(plan.name);
+        const bool drifted = s.correction > 0 && !inputs.drift.empty();
+        Matrix corrected;
+        if (drifted)
+            corrected =
+                corrected_weights(w, factors, inputs.drift, s.damping, s.correction, plan.name);
+        if (last) {  // matrices as large as the Hessian, of no use to anyone from here on
+            factors.drop_cholesky();
+            inputs.drift = {};
+        }
+        const Matrix& target = drifted ? corrected : w;
+        QuantizedLayer layer = quantize_layer(target, factors, s, shared_.of(i, progress_), seed,
+                                              plan.name, progress_);
+        if (drifted) layer.errors = errors_under(w, layer.what, inputs.sum);
+        StoredTensor stored = store_tensor(plan.name, layer, s.method);
+        stored.bits_per_weight += shared_.share_of(i);
+        stored.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+        const std::string bias = bias_of(plan.name);
+        if (s.bias && source_.has(bias))
+            store_.write_part(store_dense(
+                bias, corrected_bias(source_.read(bias), target, layer.what, inputs.sum)));
+        store_.write_part(stored);
+        TensorReport t;
+        t.dead_columns = layer.hessian.dead_columns;
+        t.never_seen = layer.hessian.never_seen;
+        t.damping = layer.hessian.damping;
+        if (layer.refine.before > 0) t.refine_gain = 1.0 - layer.refine.after / layer.refine.before;
+        add(i, stored, std::move(t), std::move(layer.what));
+    }
+
+    /// A finished linear layer: into the report, and into the text's way.
+    void add(std::size_t i, const StoredTensor& stored, TensorReport t, Matrix what) {
+        linear_bits_ += 8.0 * static_cast<double>(stored.bytes());
+        describe(i, stored, t);
+        note_oddities(t, plan_.tensors[i].settings.damping, progress_);
+        if (feeds_on()) {
+            hessians_.walk->replace(t.name, std::move(what));
+            const std::string bias = bias_of(t.name);
+            if (store_.has(bias)) hessians_.walk->replace(bias, decoded(store_.read_part(bias)));
+        }
+        report_.tensors.push_back(std::move(t));
+    }
+
+    /// Tables that are looked up by row: rounded as they stand, for no Hessian says what a row's
+    /// error costs.
+    void embedding(std::size_t i) {
+        progress_.check();
+        const auto start = Clock::now();
+        const TensorPlan& plan = plan_.tensors[i];
+        TensorReport t;
+        StoredTensor stored;
+        if (store_.has(plan.name)) {
+            stored = store_.read_part(plan.name);
+            t.resumed = true;
+        } else {
+            stored = store_tensor(plan.name,
+                                  round_tensor(source_.read(plan.name), plan.settings, plan.name),
+                                  plan.settings.method);
+            stored.spec["role"] = "embedding";
+            stored.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+            store_.write_part(stored);
+        }
+        describe(i, stored, t);
+        report_.embeddings.push_back(std::move(t));
+        progress_.report(done_, total_, plan.name);
+    }
+
+    void describe(std::size_t i, const StoredTensor& stored, TensorReport& t) {
+        t.name = plan_.tensors[i].name;
+        t.method = plan_.tensors[i].settings.method;
+        t.rows = stored.shape.rows;
+        t.cols = stored.shape.cols;
+        t.bits_per_weight = stored.bits_per_weight;
+        t.rel_mse = stored.rel_mse;
+        t.rel_proxy = stored.rel_proxy;
+        t.seconds = stored.seconds;
+        done_ += weights_of(stored.shape);
+    }
+
+    /// What the linear layers amount to, once all are there.
+    void summarize() {
+        double weights = 0;
+        for (const TensorReport& t : report_.tensors) {
+            const double n = weights_of({t.rows, t.cols});
+            weights += n;
+            report_.rel_mse += n * t.rel_mse;
+            report_.rel_proxy += n * t.rel_proxy;
+        }
+        if (weights == 0) return;
+        for (const auto& [name, array] : shared_.arrays())
+            linear_bits_ += 8.0 * static_cast<double>(array.bytes.size());
+        report_.bits_per_weight = linear_bits_ / weights;
+        report_.rel_mse /= weights;
+        report_.rel_proxy /= weights;
+    }
+
+    bool feeds_on() const { return hessians_.walk != nullptr && hessians_.quantized_prefix; }
+
+    Matrix decoded(const StoredTensor& stored) const {
+        return decode_stored(stored, shared_.arrays());
+    }
+
+    const WeightSource& source_;
+    const HessianSource& hessians_;
+    const ModelPlan& plan_;
+    std::uint64_t seed_;
+    StoreWriter& store_;
+    const Progress& progress_;
+    SharedCodebooks shared_;
+    QuantizeReport report_;
+    double linear_bits_ = 0;
+    double total_ = 0;  ///< weights of the plan
+    double done_ = 0;
+};
+
+}  // namespace
+
+std::vector<TensorPlan> model_tensors(const WeightSource& source) {
+    std::vector<TensorPlan> tensors;
+    const ModelConfig& config = source.config();
+    std::set<std::string> linear;
+    for (Index l = 0; l < config.n_layers(); ++l) {
+        const std::vector<LinearGroup> groups = linear_groups(config, l);
+        for (std::size_t g = 0; g < groups.size(); ++g)
+            for (const std::string& name : groups[g].names) {
+                linear.insert(name);
+                tensors.push_back(
+                    {name, source.shape(name), PlanRole::linear, l, static_cast<Index>(g), {}});
+            }
+    }
+    // All other matrices are tables: a row for each word of the vocabulary.
+    for (const std::string& name : source.names()) {
+        const TensorShape shape = source.shape(name);
+        if (!linear.contains(name) && shape.rows > 1)
+            tensors.push_back({name, shape, PlanRole::embedding, -1, -1, {}});
+    }
+    return tensors;
+}
+
+std::string run_fingerprint(const std::string& content_hash, const ModelPlan& plan,
                             const std::string& calibration_hash, bool quantized_prefix,
                             std::uint64_t seed) {
     Hasher hasher;
     // Raised when the same settings come to other bytes: 2: values of uniform grids, ends of scale
-    // searches.
-    hasher.add(std::string_view("vqkit parts 2"));
-    hasher.add(source.content_hash());
-    hasher.add(settings_json(settings).dump());
+    // searches; 3: embeddings are coded.
+    hasher.add(std::string_view("vqkit parts 3"));
+    hasher.add(content_hash);
+    for (const TensorPlan& t : plan.tensors) {
+        hasher.add(t.name);
+        hasher.add(settings_json(t.settings).dump());
+    }
     hasher.add(calibration_hash);
     hasher.add(std::string_view(quantized_prefix ? "quantized" : "original"));
     hasher.add(std::to_string(seed));
@@ -139,137 +324,13 @@ std::string run_fingerprint(const WeightSource& source, const Settings& settings
 }
 
 QuantizeReport quantize_model(const WeightSource& source, const HessianSource& hessians,
-                              const Settings& settings, std::uint64_t seed, StoreMeta meta,
+                              const ModelPlan& plan, std::uint64_t seed, StoreMeta meta,
                               StoreWriter& store, const Progress& progress) {
-    check_settings(settings);
+    check_plan(plan);
     VQ_ASSERT((hessians.walk != nullptr) != static_cast<bool>(hessians.lookup));
-    const LayerShapes shapes = quantized_shapes(source);
-    const ScopePlan plan = plan_scope(settings, shapes);
-    double total = 0;
-    for (const auto& layer : shapes)
-        for (const TensorShape& t : layer) total += static_cast<double>(t.rows * t.cols);
-
-    if (plan.scope != CodebookScope::tensor && settings.passes > 1)
-        progress.log(
-            "codebooks are shared by tensors here: feedback runs once, feedback.passes is "
-            "for codebooks of a tensor's own");
-
-    if (settings.correction > 0 && (hessians.walk == nullptr || !hessians.quantized_prefix))
-        progress.log(
-            "objective.correction does nothing here: it needs text that flows through the layers "
-            "quantized so far (--hessians quantized)");
-
-    QuantizeReport report;
-    report.scope = plan.scope;
-    SharedCodebooks shared(source, settings, plan.scope, seed);
-    // With its bias, where that was corrected with the weights.
-    const auto finished = [&](const std::string& name) {
-        const std::string bias = bias_of(name);
-        return store.has(name) && (!settings.bias || !source.has(bias) || store.has(bias));
-    };
-    std::set<std::string> quantized;
-    double stored_bits = 0;
-    double done = 0;
-    const bool one_for_all =
-        plan.scope == CodebookScope::model || plan.scope == CodebookScope::universal;
-    const double share =
-        one_for_all ? family_of(settings.code).codebook_bits(settings.code) / total : 0.0;
-
-    for (Index l = 0; l < source.config().n_layers(); ++l) {
-        progress.report(done, total, fmt::format("layer {}", l));
-        const SharedCodes& codes = shared.of_layer(l, progress);
-        double layer_weights = 0;
-        for (const TensorShape& t : shapes[l])
-            layer_weights += static_cast<double>(t.rows * t.cols);
-        const double layer_share =
-            plan.scope == CodebookScope::layer
-                ? family_of(settings.code).codebook_bits(settings.code) / layer_weights
-                : share;
-        const std::vector<LinearGroup> groups = linear_groups(source.config(), l);
-        for (std::size_t g = 0; g < groups.size(); ++g) {
-            const LinearGroup& group = groups[g];
-            const bool all_there = std::all_of(group.names.begin(), group.names.end(), finished);
-            HessianSum sum(group.cols);
-            DriftSum drift;
-            if (!all_there) {
-                progress.report(done, total, fmt::format("layer {} inputs", l));
-                if (hessians.walk != nullptr)
-                    hessians.walk->collect(l, static_cast<Index>(g), sum,
-                                           settings.correction > 0 ? &drift : nullptr);
-                else
-                    sum = hessians.lookup(group);
-            }
-            for (const std::string& name : group.names) {
-                progress.check();
-                const auto start = std::chrono::steady_clock::now();
-                TensorReport t;
-                t.name = name;
-                t.method = settings.method;
-                StoredTensor stored;
-                Matrix what;
-                const std::string bias = bias_of(name);
-                if (finished(name)) {
-                    stored = store.read_part(name);
-                    what = decode_stored(stored, shared.arrays());
-                    t.resumed = true;
-                } else {
-                    const Matrix w = source.read(name);
-                    const Matrix target = corrected_weights(w, sum, drift, settings.damping,
-                                                            settings.correction, name);
-                    QuantizedLayer layer =
-                        quantize_layer(target, sum, settings, codes,
-                                       seed_of(seed, group.names.front()), name, progress);
-                    if (!drift.empty()) layer.errors = errors_under(w, layer.what, sum);
-                    stored = store_tensor(name, layer, settings.method);
-                    what = std::move(layer.what);
-                    t.dead_columns = layer.hessian.dead_columns;
-                    t.never_seen = layer.hessian.never_seen;
-                    t.damping = layer.hessian.damping;
-                    if (layer.refine.before > 0)
-                        t.refine_gain = 1.0 - layer.refine.after / layer.refine.before;
-                    stored.bits_per_weight += layer_share;
-                    stored.seconds =
-                        std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-                            .count();
-                    if (settings.bias && source.has(bias))
-                        store.write_part(store_dense(
-                            bias, corrected_bias(source.read(bias), target, what, sum)));
-                    store.write_part(stored);
-                }
-                stored_bits += 8.0 * static_cast<double>(stored.bytes());
-                t.rows = stored.shape.rows;
-                t.cols = stored.shape.cols;
-                t.bits_per_weight = stored.bits_per_weight;
-                t.rel_mse = stored.rel_mse;
-                t.rel_proxy = stored.rel_proxy;
-                t.seconds = stored.seconds;
-                note_oddities(t, settings.damping, progress);
-                if (hessians.walk != nullptr && hessians.quantized_prefix) {
-                    hessians.walk->replace(name, std::move(what));
-                    if (store.has(bias))
-                        hessians.walk->replace(
-                            bias, decode_stored(store.read_part(bias), shared.arrays()));
-                }
-                done += static_cast<double>(t.rows * t.cols);
-                quantized.insert(name);
-                report.tensors.push_back(std::move(t));
-                progress.report(done, total, fmt::format("layer {}", l));
-            }
-        }
-        if (hessians.walk != nullptr) hessians.walk->finish(l);
-    }
-    for (const auto& [name, array] : shared.arrays())
-        stored_bits += 8.0 * static_cast<double>(array.bytes.size());
-    report.bits_per_weight = total > 0 ? stored_bits / total : 0.0;
-
-    for (const std::string& name : source.names())
-        if (quantized.count(name) == 0 && !store.has(name)) {
-            progress.check();
-            store.write_part(store_dense(name, source.read(name)));
-        }
-    meta.shared = shared.arrays();
-    store.finish(meta, source.names());
-    return report;
+    const CancelScope stop(progress.cancelled);
+    note_idle_settings(plan, hessians, progress);
+    return Run(source, hessians, plan, seed, store, progress)(std::move(meta));
 }
 
 }  // namespace vq

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quantizes a whole model: block after block, group after group, each layer's Hessian from text
-// that went through what is already quantized; every finished tensor goes to the store at once.
+// Carries out a plan: block after block, group after group, each layer's Hessian from text that
+// went through what is already quantized; every finished tensor goes to the store at once.
 #pragma once
 
 #include <functional>
@@ -11,14 +11,14 @@
 #include "io/checkpoints/weight_source.h"
 #include "io/families/linear_groups.h"
 #include "io/hdf5/store.h"
-#include "model/session/layer_walk.h"
-#include "vq/run/budget.h"
-#include "vq/run/settings.h"
+#include "model/layer_walk.h"
+#include "vq/run/plan.h"
 
 namespace vq {
 
-/// Shapes of all tensors to quantize, by block; and their number of weights.
-LayerShapes quantized_shapes(const WeightSource& source);
+/// The tensors of a model that a plan is for, their settings still empty: linear layers by block and
+/// group (of linear_groups()), then the embedding and, where it is not tied, the head.
+std::vector<TensorPlan> model_tensors(const WeightSource& source);
 
 /// Where Hessians come from: a walk (text flows, through the quantized prefix or through the
 /// original layers), or a function (a Hessian file). Exactly one of the two is set.
@@ -45,21 +45,26 @@ struct TensorReport {
 };
 
 struct QuantizeReport {
-    double bits_per_weight = 0;  ///< all bits of the quantized tensors over their weights
+    double bits_per_weight = 0;  ///< all bits of the linear layers over their weights
+    double rel_mse = 0;          ///< means over the linear layers' weights
+    double rel_proxy = 0;
     CodebookScope scope = CodebookScope::universal;
-    std::vector<TensorReport> tensors;
+    std::vector<TensorReport> tensors;     ///< linear layers
+    std::vector<TensorReport> embeddings;  ///< the embedding and the head, where they are coded
 };
 
-/// Everything that must match for a part of an earlier run to be reused.
-std::string run_fingerprint(const WeightSource& source, const Settings& settings,
+/// Everything that must match for a part of an earlier run to be reused. content_hash: the
+/// source's.
+std::string run_fingerprint(const std::string& content_hash, const ModelPlan& plan,
                             const std::string& calibration_hash, bool quantized_prefix,
                             std::uint64_t seed);
 
-/// Settings must be complete (fit_budget). Writes every tensor of `source` through `store`, the
-/// linear layers quantized and the rest dense (matrices as fp16, vectors as fp32), and finishes it
-/// with `meta`. Throws Cancelled when asked to stop; finished parts then stay for a resumed run.
+/// Writes every tensor of `source` through `store`: those of the plan coded as it says, the rest
+/// dense (matrices as fp16, vectors as fp32), and finishes it with `meta`. Text flows through the
+/// original embedding. Throws Cancelled when asked to stop; finished parts then stay for a resumed
+/// run.
 QuantizeReport quantize_model(const WeightSource& source, const HessianSource& hessians,
-                              const Settings& settings, std::uint64_t seed, StoreMeta meta,
+                              const ModelPlan& plan, std::uint64_t seed, StoreMeta meta,
                               StoreWriter& store, const Progress& progress);
 
 }  // namespace vq

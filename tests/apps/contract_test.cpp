@@ -126,9 +126,17 @@ TEST_F(Contract, QuantizeJsonHasItsKeysAndCountsItsBytes) {
     }
     EXPECT_NEAR(json["bits_per_weight"].get<double>(), bits / weights, 1e-9);
     EXPECT_LE(json["bits_per_weight"].get<double>(), 2.5);
-    // Embeddings in 16 bits, norms in 32.
-    const double dense = json["dense_weights"].get<double>();
-    EXPECT_NEAR(json["model_bytes"].get<double>(), bits / 8 + 2 * dense + 2 * 3 * 128, 1);
+    // The embedding in bytes, norms in 32 bits.
+    ASSERT_EQ(json["embeddings"].size(), 1U);
+    const Json& embedding = json["embeddings"][0];
+    expect_keys(embedding, {"name", "rows", "cols", "bits_per_weight", "rel_mse", "seconds"});
+    EXPECT_NEAR(embedding["bits_per_weight"].get<double>(), 8.5, 1e-3);
+    EXPECT_LT(embedding["rel_mse"].get<double>(), 1e-4);
+    const double table = json["embedding_weights"].get<double>();
+    EXPECT_EQ(table, embedding["rows"].get<double>() * embedding["cols"].get<double>());
+    EXPECT_EQ(json["dense_weights"], 3 * 128);
+    EXPECT_NEAR(json["model_bytes"].get<double>(),
+                bits / 8 + table * embedding["bits_per_weight"].get<double>() / 8 + 4 * 3 * 128, 1);
     EXPECT_GT(json["file_bytes"].get<double>(), json["model_bytes"].get<double>());
     EXPECT_EQ(json["file_bytes"].get<std::uintmax_t>(), std::filesystem::file_size(store()));
 }
@@ -296,6 +304,31 @@ TEST_F(Contract, HessianFileGivesTheStoreOfTheOriginalLayers) {
                      {hessians, "another model"});
     for (const char* name : {"h.h5", "h.vq.h5", "merged.h5"})
         std::filesystem::remove(*folder_ / name);
+}
+
+TEST_F(Contract, HessiansOfAStoreFitTheModelThatItWasMadeFrom) {
+    const std::vector<std::string> text = {"--calib", tiny_model + "/calib.txt", "--calib-tokens",
+                                           "512"};
+    const std::string moved = *folder_ / "elsewhere.vq.h5";
+    std::filesystem::copy_file(store(), moved);
+    json_of(with({"hessian", "collect", store(), "-o", *folder_ / "h.h5"}, text));
+    json_of(with({"hessian", "collect", moved, "-o", *folder_ / "moved.h5"}, text));
+    const Json merged = json_of(
+        {"hessian", "merge", *folder_ / "h.h5", *folder_ / "moved.h5", "-o", *folder_ / "both.h5"});
+    EXPECT_EQ(merged["tokens"], 1024);
+    json_of({"quantize", model(), "--bits", "2.5", "-o", *folder_ / "h.vq.h5", "--method", "rvq",
+             "--set", "refine.rounds=0", "--set", "encoder.beam=2", "--hessians",
+             *folder_ / "both.h5"});
+    // A packed file does not say which checkpoint its weights stand for.
+    const std::string packed = *folder_ / "model.vqp";
+    json_of({"export", store(), "--to", "packed", "-o", packed});
+    expect_one_error(
+        run_vq(with({"hessian", "collect", packed, "-o", *folder_ / "packed.h5"}, text)),
+        {packed, "which checkpoint"});
+    for (const char* name :
+         {"elsewhere.vq.h5", "h.h5", "moved.h5", "both.h5", "h.vq.h5", "model.vqp"})
+        std::filesystem::remove(*folder_ / name);
+    EXPECT_FALSE(std::filesystem::exists(*folder_ / "packed.h5"));
 }
 
 TEST_F(Contract, StoreIsTheSameAtAnyThreadCountAndName) {

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/gemm.h"
+#include "base/parallel.h"
 
 namespace vq {
 
@@ -30,23 +31,28 @@ void DriftSum::add(const float* x, const float* xq, Index n, const float* r, con
     add_cross(difference(r, rq, tokens * m).data(), m, xq, n, tokens, stream);
 }
 
-Matrix corrected_weights(const Matrix& w, const HessianSum& inputs, const DriftSum& drift,
+Matrix corrected_weights(const Matrix& w, HessianFactors& inputs, const DriftSum& drift,
                          double damping, double strength, const std::string& name) {
-    if (drift.empty() || inputs.count == 0 || strength == 0) return w;
+    const std::int64_t count = inputs.sum().count;
+    if (drift.empty() || count == 0 || strength == 0) return w;
     VQ_ASSERT(drift.input.rows() == w.cols());
     VQ_ASSERT(drift.stream.size() == 0 || drift.stream.rows() == w.rows());
-    MatrixD factor = prepare_hessian(inputs, damping, name, nullptr);
-    if (!cholesky_lower(factor))
-        throw Error("the Hessian is not positive definite", name, "raise objective.damping");
+    const MatrixD& factor = inputs.cholesky(damping, name);
     MatrixD moved;
     matmul(MatrixD(w.cast<double>()), false, drift.input, false, moved);
     if (drift.stream.size() > 0) moved += drift.stream;
-    moved *= strength / static_cast<double>(inputs.count);
-    // moved (L L^T)^-1, row by row.
-    MatrixD solved = moved.transpose();
-    factor.triangularView<Eigen::Lower>().solveInPlace(solved);
-    factor.triangularView<Eigen::Lower>().transpose().solveInPlace(solved);
-    Matrix out = w + solved.transpose().cast<float>();
+    moved *= strength / static_cast<double>(count);
+    // moved (L L^T)^-1: every row is a solve of its own, so that slabs of them give the same bits.
+    constexpr Index slab = 64;
+    Matrix out(w.rows(), w.cols());
+    parallel_for((w.rows() + slab - 1) / slab, [&](Index p) {
+        const Index row0 = p * slab;
+        const Index rows = std::min(slab, w.rows() - row0);
+        MatrixD solved = moved.middleRows(row0, rows).transpose();
+        factor.triangularView<Eigen::Lower>().solveInPlace(solved);
+        factor.triangularView<Eigen::Lower>().transpose().solveInPlace(solved);
+        out.middleRows(row0, rows) = w.middleRows(row0, rows) + solved.transpose().cast<float>();
+    });
     if (!out.allFinite())
         throw Error("the corrected weights are not finite", name, "use objective.correction=0");
     return out;

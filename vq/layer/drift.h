@@ -11,7 +11,7 @@
 #pragma once
 
 #include "base/matrix.h"
-#include "vq/layer/hessian.h"
+#include "vq/layer/hessian_factors.h"
 
 namespace vq {
 
@@ -29,7 +29,7 @@ struct DriftSum {
 /// W' for W (m, n), with `strength` (0..1) of the correction. H is regularised as for quantization
 /// (prepare_hessian), so that directions that the text hardly shows stay as they are. Throws Error
 /// with `name` when the result is not finite.
-Matrix corrected_weights(const Matrix& w, const HessianSum& inputs, const DriftSum& drift,
+Matrix corrected_weights(const Matrix& w, HessianFactors& inputs, const DriftSum& drift,
                          double damping, double strength, const std::string& name);
 
 }  // namespace vq

@@ -34,9 +34,14 @@ struct HessianReport {
 
 /// H / count, made positive definite: dead columns (diagonal zero) get the mean diagonal and no
 /// correlations; then `damping` times the mean diagonal is added to the diagonal, ten times more
-/// again until a Cholesky factorization succeeds. A never-seen layer gets the identity. Throws
-/// Error when H holds a value that is not finite; `where` names it.
+/// again until a Cholesky factorization succeeds. A never-seen layer gets the identity. `factor`,
+/// if not null, receives the lower Cholesky factor of the result. Throws Error when H holds a value
+/// that is not finite; `where` names it.
 MatrixD prepare_hessian(const HessianSum& sum, double damping, const std::string& where,
-                        HessianReport* report);
+                        HessianReport* report, MatrixD* factor = nullptr);
+
+/// The same H without a factorization, from what prepare_hessian() reported for the same sums and
+/// the same `damping`: equal bit for bit.
+MatrixD damped_hessian(const HessianSum& sum, double damping, const HessianReport& found);
 
 }  // namespace vq

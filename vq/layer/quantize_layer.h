@@ -9,6 +9,7 @@
 #include "base/codes/family.h"
 #include "base/progress.h"
 #include "vq/layer/hessian.h"
+#include "vq/layer/hessian_factors.h"
 #include "vq/layer/proxy.h"
 #include "vq/run/settings.h"
 #include "vq/tensor/coded_tensor.h"
@@ -31,7 +32,12 @@ struct QuantizedLayer {
 
 /// W (m, n), finite. `shared` empty: the tensor trains its own codebooks; else [0] is the code of
 /// all columns (or all but outliers), [1] that of outliers, or one for each rate, ascending. `name` is for errors;
-/// `seed` is this tensor's. Deterministic at any number of threads.
+/// `seed` is this tensor's. Deterministic at any number of threads. `inputs` keeps the factors for
+/// the group's next tensor; the second form is for a tensor by itself. Stops within a second when
+/// `progress` is cancelled (Cancelled), and may ask it from any thread.
+QuantizedLayer quantize_layer(const Matrix& w, HessianFactors& inputs, const Settings& settings,
+                              const SharedCodes& shared, std::uint64_t seed,
+                              const std::string& name, const Progress& progress);
 QuantizedLayer quantize_layer(const Matrix& w, const HessianSum& inputs, const Settings& settings,
                               const SharedCodes& shared, std::uint64_t seed,
                               const std::string& name, const Progress& progress);

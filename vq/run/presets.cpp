@@ -236,4 +236,17 @@ Settings preset_settings(const std::string& name) {
     return s;
 }
 
+Settings embedding_settings(const Settings& linear) {
+    Settings s;
+    s.method = linear.method;
+    s.embedding = linear.embedding;
+    s.objective = Objective::identity;
+    s.order = FeedbackOrder::none;
+    s.bias = false;
+    s.code.kind = "bytes";
+    s.code.dim = 32;
+    s.code.stage_bits = {8};
+    return s;
+}
+
 }  // namespace vq

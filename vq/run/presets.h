@@ -24,4 +24,8 @@ const PresetInfo& find_preset(const std::string& name);
 /// The settings of a preset, with its code still to be sized. Throws Error on an unknown name.
 Settings preset_settings(const std::string& name);
 
+/// The settings that a coded embedding has beside linear layers with these: bytes, rounded as they
+/// stand.
+Settings embedding_settings(const Settings& linear);
+
 }  // namespace vq

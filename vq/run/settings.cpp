@@ -294,6 +294,13 @@ const std::vector<Entry>& entries() {
         choice<bool>(
             "refine.bias", "a layer's bias, where it has one, takes the mean error of its outputs",
             on_off, [](Settings & s) -> auto& { return s.bias; }),
+        choice<EmbeddingCode>(
+            "embedding.code",
+            "of the embedding and the head: 8-bit integers with an fp16 scale for 32 of them (8.5 "
+            "bits a weight, as packed files have them), or kept in fp16; --bits does not count "
+            "them",
+            {{"int8", EmbeddingCode::bytes}, {"fp16", EmbeddingCode::dense}},
+            [](Settings & s) -> auto& { return s.embedding; }),
     };
     return all;
 }

@@ -20,6 +20,9 @@ namespace vq {
 /// What the error is weighed with.
 enum class Objective { full, diagonal, identity };
 
+/// How the embedding and the head are stored: 8-bit integers with a scale for 32 of them, or fp16.
+enum class EmbeddingCode { bytes, dense };
+
 struct Settings {
     std::string method;
     TransformSettings transform;
@@ -36,6 +39,7 @@ struct Settings {
     ScaleLayout scale;
     int scale_search = 0;  ///< scales tried for each row before feedback; 0: the root mean square
     RefineSettings refine;
+    EmbeddingCode embedding = EmbeddingCode::bytes;
     bool bias = true;  ///< a layer's bias makes good for the mean error of its outputs
 };
 

@@ -31,7 +31,16 @@ public:
         return decode_stored(reader_.read(name), reader_.meta().shared);
     }
     std::string content_hash() const override {
-        return hash_hex(reader_.meta().fingerprint + path_);
+        // The fingerprint covers all that the weights were made from; where the file lies is not
+        // part of what it holds.
+        return hash_hex("store " + reader_.meta().fingerprint);
+    }
+    std::string origin_hash() const override {
+        const Json& provenance = reader_.meta().provenance;
+        if (!provenance.is_object() || !provenance.contains("model_hash") ||
+            !provenance["model_hash"].is_string())
+            return {};
+        return provenance["model_hash"];
     }
 
 private:
@@ -50,23 +59,6 @@ private:
 
 std::unique_ptr<WeightSource> open_stored_model(const std::string& path) {
     return std::make_unique<StoredModel>(path);
-}
-
-StoreSize store_size(const StoreReader& store) {
-    StoreSize size;
-    double bits = 0;
-    for (const std::string& name : store.names()) {
-        const StoredTensor info = store.info(name);
-        const auto weights = static_cast<double>(info.shape.rows * info.shape.cols);
-        if (is_dense(info)) {
-            size.dense_weights += weights;
-            continue;
-        }
-        size.quantized_weights += weights;
-        bits += info.bits_per_weight * weights;  // shared codebooks' share included
-    }
-    if (size.quantized_weights > 0) size.bits_per_weight = bits / size.quantized_weights;
-    return size;
 }
 
 std::vector<std::string> verify_codes(const std::string& path, const Progress& progress) {

@@ -14,15 +14,6 @@ namespace vq {
 /// Opens a store. Throws Error when it is not one, or lacks a tensor that its model needs.
 std::unique_ptr<WeightSource> open_stored_model(const std::string& path);
 
-/// What a store costs: bits a weight over its quantized tensors, every array and every shared
-/// codebook counted, and how many weights these are.
-struct StoreSize {
-    double bits_per_weight = 0;
-    double quantized_weights = 0;
-    double dense_weights = 0;
-};
-StoreSize store_size(const StoreReader& store);
-
 /// Decodes every tensor and returns one line for each that cannot be decoded; empty: all is well.
 /// Complements verify_store(), which checks the file.
 std::vector<std::string> verify_codes(const std::string& path, const Progress& progress);

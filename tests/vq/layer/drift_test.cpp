@@ -36,6 +36,12 @@ Drifted drifted(Index tokens, Index m, Index n, bool stream) {
     return d;
 }
 
+Matrix corrected_weights(const Matrix& w, const HessianSum& inputs, const DriftSum& drift,
+                         double damping, double strength, const std::string& name) {
+    HessianFactors factors(inputs);
+    return vq::corrected_weights(w, factors, drift, damping, strength, name);
+}
+
 /// sum |r + W x - (rq + V xq)|^2, the streams left out for layers that do not add to them.
 double loss(const Drifted& d, const Matrix& v, bool stream) {
     Matrix e = d.x * d.w.transpose() - d.xq * v.transpose();

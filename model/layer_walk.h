@@ -14,21 +14,17 @@ namespace vq {
 class LayerWalk {
 public:
     virtual ~LayerWalk() = default;
-    virtual Index layers() const = 0;
     /// Brings the calibration text up to the input of group `group` (of linear_groups()) of block
     /// `layer`, through the weights in force (those given to replace(), else the original ones),
     /// and adds those inputs to `sum`. Called in order: groups 0, 1, 2, ... of block 0, then of
-    /// block 1, ... With
-    /// `drift`, also how the original model's inputs (and, for layers that add to it, its residual
-    /// stream) differ from those in force; drift stays empty when the walk does not follow the
-    /// original.
+    /// block 1, ... (some may be left out). With `drift`, also how the original model's inputs
+    /// (and, for layers that add to it, its residual stream) differ from those in force; drift
+    /// stays empty when the walk does not follow the original.
     virtual void collect(Index layer, Index group, HessianSum& sum, DriftSum* drift) = 0;
     /// From now on the walk uses `weight` for this tensor (in force for later groups and blocks).
     virtual void replace(const std::string& name, Matrix weight) = 0;
     /// Ends a block: the text flows through the rest of it; its weights are let go.
     virtual void finish(Index layer) = 0;
-    /// Tokens of the calibration text that flow through.
-    virtual Index tokens() const = 0;
 };
 
 }  // namespace vq

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "apps/hessian_input.h"
+#include "model/session/hessian_input.h"
 
 #include <fstream>
 #include <memory>
@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "io/hdf5/hessian_file.h"
 
-namespace vq::apps {
+namespace vq {
 namespace {
 
 std::string hash_of_file(const std::string& path) {
@@ -25,9 +25,9 @@ std::string hash_of_file(const std::string& path) {
 
 }  // namespace
 
-HessianInput open_hessians(const std::string& path, const WeightSource& source) {
+HessianInput open_hessians(const std::string& path, const std::string& model_hash) {
     const auto reader = std::make_shared<HessianReader>(path);
-    if (reader->meta().model_hash != source.content_hash())
+    if (reader->meta().model_hash != model_hash)
         throw Error("the Hessians are of another model", path,
                     "collect them from this model with `vq hessian collect`");
     const auto lookup = [reader, path](const LinearGroup& group) {
@@ -44,4 +44,4 @@ HessianInput open_hessians(const std::string& path, const WeightSource& source) 
     return {lookup, hash_of_file(path)};
 }
 
-}  // namespace vq::apps
+}  // namespace vq

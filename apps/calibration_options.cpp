@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apps/calibration_options.h"
+
+namespace vq::apps {
+
+void add_calibration(CLI::App& command, CalibrationArguments& options, bool required) {
+    command
+        .add_option("--calib", options.files.paths,
+                    "calibration text; several files contribute the same number of tokens each")
+        ->required(required)
+        ->type_name("FILE");
+    command.add_option("--calib-tokens", options.files.tokens, "tokens of calibration text")
+        ->check(CLI::Range(1, 1 << 30))
+        ->capture_default_str()
+        ->type_name("N");
+    command
+        .add_option("--ctx", options.files.ctx,
+                    "tokens a window of calibration text (default: 2048, or the model's maximum if "
+                    "that is less)")
+        ->check(CLI::Range(2, 1 << 20))
+        ->type_name("N");
+    add_precision(command, options.precision);
+}
+
+}  // namespace vq::apps

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// The calibration options that `vq quantize` and `vq hessian collect` share.
+#pragma once
+
+#include <string>
+
+#include "apps/common.h"
+#include "model/session/calibration_files.h"
+
+namespace vq::apps {
+
+struct CalibrationArguments {
+    CalibrationFiles files;
+    std::string precision;
+};
+
+void add_calibration(CLI::App& command, CalibrationArguments& options, bool required);
+
+}  // namespace vq::apps

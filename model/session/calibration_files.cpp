@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/session/calibration_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "io/files/text_input.h"
+#include "io/tokenizers/tokenizer.h"
+
+namespace vq {
+
+CalibrationText load_calibration(const CalibrationFiles& files, const WeightSource& source,
+                                 const std::string& model, const Progress& progress) {
+    std::vector<NamedText> texts;
+    for (const std::string& path : files.paths) texts.push_back({path, read_text(path)});
+    const std::int64_t longest = source.config().max_position;
+    if (longest > 0 && files.ctx > longest)
+        throw Error("the window is longer than the model can take",
+                    fmt::format("--ctx {}", files.ctx),
+                    fmt::format("{} takes at most {}", model, longest));
+    Index ctx = files.ctx;
+    if (ctx == 0) ctx = longest > 0 ? std::min<Index>(2048, longest) : 2048;
+    const auto tokenizer = load_tokenizer(source.tokenizer_files(), model);
+    return calibration_windows(texts, *tokenizer, ctx, files.tokens, progress);
+}
+
+}  // namespace vq

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/session/session.h"
+
+#include <set>
+
+#include "base/error.h"
+#include "io/hdf5/store.h"
+#include "model/calibration.h"
+
+namespace vq {
+
+namespace {
+
+bool any_correction(const ModelPlan& plan) {
+    for (const TensorPlan& t : plan.tensors)
+        if (t.settings.correction > 0) return true;
+    return false;
+}
+
+}  // namespace
+
+Session::Session(const std::string& model, const SessionOptions& options)
+    : model_(model), options_(options) {
+    if (is_store(model))
+        throw Error("already quantized", model, "name the model that it was made from");
+    source_ = open_checkpoint(model);
+}
+
+const std::string& Session::content_hash() {
+    if (content_hash_.empty()) content_hash_ = source_->content_hash();
+    return content_hash_;
+}
+
+double Session::model_bytes(const ModelPlan& plan) const {
+    const PlanSize size = plan_size(plan);
+    std::set<std::string> coded;
+    for (const TensorPlan& t : plan.tensors) coded.insert(t.name);
+    double bytes = (size.linear_bits + size.embedding_bits) / 8;
+    // Norms and biases are kept in 32 bits, matrices in 16.
+    for (const std::string& name : source_->names()) {
+        if (coded.contains(name)) continue;
+        const TensorShape shape = source_->shape(name);
+        bytes += static_cast<double>(shape.rows * shape.cols) * (shape.rows > 1 ? 2 : 4);
+    }
+    return bytes;
+}
+
+void Session::use_text(const CalibrationFiles& files, Precision precision, TextPath path,
+                       const Progress& progress) {
+    text_ = load_calibration(files, *source_, model_, progress);
+    precision_ = precision;
+    path_ = path;
+    sums_ = std::make_unique<KeptSums>(options_.kept_sums);
+    file_ = {};
+    calibration_ = {{"hash", text_.hash}, {"tokens", text_.tokens}};
+    calibration_id_ = text_.hash + " " + precision_name(precision);
+}
+
+void Session::use_hessians(const std::string& file) {
+    file_ = open_hessians(file, content_hash());
+    text_ = {};
+    sums_.reset();
+    calibration_ = {{"hessians_hash", file_.hash}};
+    calibration_id_ = file_.hash;
+}
+
+std::unique_ptr<LayerWalk> Session::start_walk(bool follow_original,
+                                               const Progress& progress) const {
+    return std::make_unique<CalibrationWalk>(
+        *source_, text_.windows,
+        CalibrationOptions{.precision = precision_, .follow_original = follow_original}, progress);
+}
+
+QuantizeReport Session::quantize(const ModelPlan& plan, const StoreRequest& request,
+                                 const Progress& progress) {
+    VQ_ASSERT(!calibration_id_.empty());
+    HessianSource hessians;
+    std::unique_ptr<LayerWalk> walk;
+    if (file_.lookup) {
+        hessians.lookup = file_.lookup;
+        hessians.quantized_prefix = false;
+    } else {
+        hessians.quantized_prefix = path_ == TextPath::quantized;
+        if (hessians.quantized_prefix)
+            walk = start_walk(any_correction(plan), progress);
+        else
+            walk =
+                std::make_unique<OriginalWalk>([&] { return start_walk(false, progress); }, *sums_);
+        hessians.walk = walk.get();
+    }
+    StoreMeta meta;
+    meta.fingerprint = run_fingerprint(content_hash(), plan, calibration_id_,
+                                       hessians.quantized_prefix, request.seed);
+    meta.seed = request.seed;
+    meta.tool_version = VQKIT_VERSION;
+    meta.config_json = source_->config().hf_json;
+    meta.tokenizer = source_->tokenizer_files();
+    meta.provenance = {{"command", request.command},
+                       {"calibration", calibration_},
+                       {"settings", settings_json(plan.settings)},
+                       {"model_hash", content_hash()},
+                       {"vqkit", VQKIT_VERSION}};
+    StoreWriter store(request.path, meta.fingerprint, request.resume);
+    try {
+        return quantize_model(*source_, hessians, plan, request.seed, meta, store, progress);
+    } catch (const Error&) {
+        store.discard(!request.resume);
+        throw;
+    } catch (...) {
+        store.discard(false);
+        throw;
+    }
+}
+
+}  // namespace vq
