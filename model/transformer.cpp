@@ -85,6 +85,8 @@ Linear load_group(const WeightSource& source, Index layer, GroupKind group, Prec
                   const Replacements* replacements, Index first, Index count) {
     const auto all = members(source.config().layers[static_cast<std::size_t>(layer)], group);
     const Index last = count == 0 ? static_cast<Index>(all.size()) : first + count;
+    const bool biased = std::any_of(all.begin() + first, all.begin() + last,
+                                    [](const ModelTensor* t) { return t->bias; });
     // Packed weights are used as they lie unless some of them are replaced.
     const auto packed = replacements == nullptr && precision != Precision::bf16
                             ? source.packed()
@@ -105,7 +107,11 @@ Linear load_group(const WeightSource& source, Index layer, GroupKind group, Prec
         const Matrix* weight = replaced(name);
         if (weight == nullptr && packed == nullptr) weight = &own.emplace_back(source.read(name));
         weights.push_back(weight);
-        if (!tensor.bias) continue;
+        if (!biased) continue;
+        if (!tensor.bias) {
+            bias.insert(bias.end(), static_cast<std::size_t>(tensor.rows), 0.0F);
+            continue;
+        }
         const Matrix* own_bias = replaced(tensor.name + ".bias");
         const Vector piece = own_bias != nullptr ? Vector(own_bias->row(0).transpose())
                                                  : load_vector(source, tensor.name + ".bias");

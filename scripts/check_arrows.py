@@ -45,8 +45,19 @@ class Rule:
         self.what, self.pattern, self.allowed = what, re.compile(pattern), re.compile(allowed)
 
 
+def family_names():
+    """A pattern of the string literals in which the rows of the table name families and their tensors."""
+    rows = (ROOT / "io/families/rows.cpp").read_text()
+    families = set(re.findall(r'\.(?:model_type|hf_class|gguf_architecture) = "([^"]+)"', rows))
+    tensors = [name for role, *names in re.findall(r'\{(\w+), "([^"]+)", "([^"]+)"[,}]', rows) for name in names
+               if "{}" in name or role in ("embedding", "head")]
+    parts = {name.split(".")[-1] for name in tensors if "_" in name.split(".")[-1]}
+    assert families and len(parts) >= 12, "io/families/rows.cpp: the rows are not understood"
+    return rf'"({"|".join(sorted(families))})"|"[^"]*\b({"|".join(sorted(parts))})\b[^"]*"'
+
+
 CODE_FOLDERS = r"(codebooks|lattice)/(?!assign/)[^/]+/"
-CODES = "residual|trellis|e8p|bitmod|bytes|lut|table|grid"
+CODES = "residual|trellis|e8p|bitmod|bytes|iq4nl|lut|table|grid"
 # Where codes are named as settings: rows of presets and of benchmarks, and what is taken where nothing is set.
 CODE_ROWS = r"vq/run/presets\.cpp|vq/layer/gaussian_bench\.cpp|model/random_packed\.cpp|base/codes/code_settings\.h"
 RULES = [
@@ -61,6 +72,9 @@ RULES = [
     # quantized, embedding and head, to bytes.
     Rule("includes a code", r'#include "(codebooks|lattice)/(?!assign/)',
          r"(codebooks|lattice)/|decode/codes\.cpp|vq/tensor/code_families\.cpp|vq/exports/export_packed\.cpp"),
+    # Tokenizers of GGUF files are called "llama" and "qwen2" too.
+    Rule("a name of a model family or of its tensors outside their table", family_names(),
+         r"io/families/rows\.cpp|io/tokenizers/"),
 ]
 
 

@@ -46,7 +46,7 @@ struct LayerConfig {
     std::int64_t intermediate_size = 0;
     std::vector<ModelTensor> tensors;  ///< in the order of the network
 
-    /// Throws Error (of the program's own kind) when the block has no such tensor.
+    /// The block must have such a tensor: its absence is a fault of the program.
     const ModelTensor& tensor(TensorRole role) const;
 };
 
