@@ -26,8 +26,8 @@ Answer run_packed(const Options& options, const Common& common) {
     if (!is_store(options.model))
         throw Error("only stores can be packed", options.model, "quantize the model first");
     if (!options.dtype.empty() && options.dtype != "int8" && options.dtype != "f16")
-        throw Error("packed files keep dense matrices as int8 or f16",
-                    "--dtype " + options.dtype, "use one of these, or leave --dtype away");
+        throw Error("packed files keep dense matrices as int8 or f16", "--dtype " + options.dtype,
+                    "use one of these, or leave --dtype away");
     const auto matrices = options.dtype == "f16" ? PackedMatrices::f16 : PackedMatrices::int8;
     check_can_write(options.output);
     PackedExport done;

@@ -26,8 +26,7 @@ std::optional<PackedSegments> pack_grid(const CodedView& tensor) {
     out.padded_rows = decode::ceil_div(tensor.rows, decode::grid_tile) * decode::grid_tile;
     for (const SegmentView& s : tensor.segments) {
         // Vectors of one weight lie along outputs as along inputs.
-        PackedSegment& packed =
-            out.segments.emplace_back(codebook_segment(decode::grid_kind, s));
+        PackedSegment& packed = out.segments.emplace_back(codebook_segment(decode::grid_kind, s));
         packed.codes = grid_layout(s.codes, tensor.rows, s.cols, s.code->bits());
     }
     return out;

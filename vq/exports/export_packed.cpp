@@ -2,13 +2,15 @@
 #include "vq/exports/export_packed.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "codebooks/bytes/byte_code.h"
 #include "io/files/output_file.h"
 #include "io/hdf5/store.h"
 #include "vq/exports/packed_tensor.h"
-#include "vq/tensor/code_families.h"
 
 namespace vq {
 
@@ -18,10 +20,8 @@ using decode::TensorKind;
 
 /// W (m, n) in the code that a store has for matrices that matter too much for fewer bits.
 CodedTensor in_bytes(const Matrix& w) {
-    CodeSettings settings;
-    settings.kind = "bytes";
     Segment segment;
-    segment.code = family_of(settings).make(settings, {});
+    segment.code = std::make_shared<ByteCode>();
     const Code& code = *segment.code;
     const Index groups = (w.cols() + code.dim() - 1) / code.dim();
     segment.cols = groups * code.dim();
