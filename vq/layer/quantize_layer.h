@@ -10,24 +10,17 @@
 #include "base/progress.h"
 #include "vq/layer/hessian.h"
 #include "vq/layer/hessian_factors.h"
-#include "vq/layer/proxy.h"
-#include "vq/run/settings.h"
-#include "vq/tensor/coded_tensor.h"
-#include "vq/tensor/transform.h"
+#include "vq/layer/settings.h"
+#include "vq/tensor/quantized_tensor.h"
 
 namespace vq {
 
-/// What one quantized tensor is, before it is stored.
-struct QuantizedLayer {
-    Index rows = 0;  ///< of W, unpadded
-    Index cols = 0;
-    CodedTensor tensor;
-    Transform transform;
+/// A quantized tensor, and how it came about.
+struct QuantizedLayer : QuantizedTensor {
     HessianReport hessian;
     RefineReport refine;
-    SideTerms side;       ///< in the original space, part of `what`
-    TensorErrors errors;  ///< under H as collected, undamped
-    Matrix what;          ///< the reconstruction in the original space, size (rows, cols)
+    Matrix
+        what;  ///< the reconstruction in the original space, side terms included, size (rows, cols)
 };
 
 /// W (m, n), finite. `shared` empty: the tensor trains its own codebooks; else [0] is the code of

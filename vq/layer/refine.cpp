@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/gemm.h"
 #include "base/parallel.h"
-#include "vq/layer/proxy.h"
+#include "vq/tensor/proxy.h"
 
 namespace vq {
 

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "vq/layer/planned_bits.h"
 #include "vq/tensor/code_families.h"
 #include "vq/tensor/stored_tensor.h"
 

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "vq/layer/planned_bits.h"
 #include "vq/run/budget.h"
 #include "vq/run/presets.h"
 #include "vq/tensor/code_families.h"

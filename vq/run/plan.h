@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "io/checkpoints/weight_source.h"
-#include "vq/run/settings.h"
+#include "vq/layer/settings.h"
 
 namespace vq {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "vq/run/settings.h"
+#include "vq/layer/settings.h"
 
 namespace vq {
 

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/gemm.h"
 #include "base/rng.h"
-#include "vq/layer/proxy.h"
+#include "vq/tensor/proxy.h"
 
 namespace vq {
 

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "io/files/checked_math.h"
-#include "vq/layer/column_rates.h"
 #include "vq/tensor/code_families.h"
 #include "vq/tensor/tensor_fields.h"
 
@@ -145,7 +144,7 @@ Array store_codebook(const Code& code) {
     return Array::from_f16({static_cast<Index>(p.size()) / d, d}, p.data());
 }
 
-StoredTensor store_tensor(const std::string& name, const QuantizedLayer& layer,
+StoredTensor store_tensor(const std::string& name, const QuantizedTensor& layer,
                           const std::string& method) {
     const CodedTensor& t = layer.tensor;
     StoredTensor out;
@@ -226,38 +225,6 @@ Matrix decode_parsed(ParsedTensor tensor) {
 
 Matrix decode_stored(const StoredTensor& stored, const SharedArrays& shared) {
     return decode_parsed(parse_stored(stored, shared));
-}
-
-double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {
-    const TensorShape padded = padded_shape(shape, s);
-    const Index outliers = outlier_columns(shape.cols, s);
-    const auto code_bits = [&](Index cols, int dim, int bits) {
-        return 8.0 * static_cast<double>(packed_bytes(padded.rows * cols / dim, bits));
-    };
-    double total = 0;
-    const CodeFamily& family = family_of(s.code);
-    const RateRange rates = family.rates(s.code);
-    if (rates.any())
-        total += static_cast<double>(padded.rows) * column_bits(padded.cols, s.code.rate, rates);
-    else if (outliers > 0)
-        total += code_bits(outliers, s.code.outlier_dim, s.code.outlier_bits);
-    if (!rates.any() && padded.cols > outliers)
-        total += code_bits(padded.cols - outliers, s.code.dim,
-                           family.vector_bits(s.code, s.code.stage_bits));
-    switch (s.scale.scope) {
-        case ScaleLayout::Scope::tensor: total += 32; break;
-        case ScaleLayout::Scope::row: total += 16.0 * static_cast<double>(padded.rows); break;
-        case ScaleLayout::Scope::group: {
-            const Index groups = (padded.cols + s.scale.group - 1) / s.scale.group;
-            total += 16.0 * static_cast<double>(padded.rows * groups);
-            break;
-        }
-    }
-    const auto n = static_cast<double>(shape.cols);
-    if (s.transform.column_scale != TransformSettings::ColumnScale::none) total += 16 * n;
-    if (s.transform.permute) total += (shape.cols <= 65536 ? 16 : 32) * n;
-    if (own_codebooks) total += family.codebook_bits(s.code);
-    return total + side_bits(shape, s.side);
 }
 
 }  // namespace vq

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // A quantized tensor as the store keeps it, and back: packed codes, codebooks, scales, transform.
-// Also the exact count of bits, before (plan) and after (the bytes of the arrays).
 #pragma once
 
 #include <map>
 #include <string>
 
 #include "io/hdf5/store.h"
-#include "vq/layer/quantize_layer.h"
+#include "vq/tensor/quantized_tensor.h"
 
 namespace vq {
 
-/// The only writer of a tensor's description. Everything of a quantized tensor but what shared codebooks hold. bits_per_weight counts the
-/// arrays; the share of shared codebooks is added by the caller, who knows who shares them.
-StoredTensor store_tensor(const std::string& name, const QuantizedLayer& layer,
+/// The only writer of a tensor's description. Everything of a quantized tensor but what shared
+/// codebooks hold. bits_per_weight counts the arrays; the share of shared codebooks is added by the
+/// caller, who knows who shares them.
+StoredTensor store_tensor(const std::string& name, const QuantizedTensor& layer,
                           const std::string& method);
 
 /// The same of a tensor that is not quantized: fp16, or fp32 where that would overflow and for
@@ -54,9 +54,5 @@ Matrix decode_stored(const StoredTensor& stored, const SharedArrays& shared);
 
 /// A code's parameters as the store keeps them: f16, size (codewords of all stages, d).
 Array store_codebook(const Code& code);
-
-/// Bits that one tensor of `shape` will take on disk: codes, scales, transform data, and its own
-/// codebooks if `own_codebooks`.
-double planned_bits(TensorShape shape, const Settings& settings, bool own_codebooks);
 
 }  // namespace vq

@@ -7,7 +7,7 @@
 
 #include "codebooks/residual/residual_code.h"
 #include "tests/vq/layer_fixture.h"
-#include "vq/layer/proxy.h"
+#include "vq/tensor/proxy.h"
 
 namespace vq {
 namespace {

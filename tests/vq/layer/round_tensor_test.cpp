@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "tests/vq/layer_fixture.h"
+#include "vq/layer/planned_bits.h"
 #include "vq/run/presets.h"
 #include "vq/tensor/stored_tensor.h"
 

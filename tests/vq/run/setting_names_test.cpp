@@ -8,8 +8,8 @@
 #include <regex>
 #include <set>
 
+#include "vq/layer/settings.h"
 #include "vq/run/presets.h"
-#include "vq/run/settings.h"
 
 namespace vq {
 namespace {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "tests/vq/layer_fixture.h"
 #include "tests/vq/stored_fixture.h"
+#include "vq/layer/planned_bits.h"
 #include "vq/layer/quantize_layer.h"
 #include "vq/run/budget.h"
 #include "vq/run/presets.h"

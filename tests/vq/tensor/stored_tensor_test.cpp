@@ -7,6 +7,7 @@
 #include "tests/vq/layer_fixture.h"
 #include "tests/vq/shared_grids.h"
 #include "tests/vq/stored_fixture.h"
+#include "vq/layer/planned_bits.h"
 #include "vq/run/presets.h"
 
 namespace vq {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vq/run/settings.h"
+#include "vq/layer/settings.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vq/layer/proxy.h"
+#include "vq/tensor/proxy.h"
 
 #include <algorithm>
 #include <vector>

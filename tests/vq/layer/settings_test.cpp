@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vq/run/settings.h"
+#include "vq/layer/settings.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
