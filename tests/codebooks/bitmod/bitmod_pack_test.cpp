@@ -8,6 +8,7 @@
 #include "codebooks/scalar/grid.h"
 #include "tests/vq/layer_fixture.h"
 #include "tests/vq/stored_fixture.h"
+#include "vq/layer/quantize_layer.h"
 #include "vq/run/presets.h"
 
 namespace vq {
