@@ -304,10 +304,10 @@ TEST(HostileStore, NewerFormatVersionIsTold) {
     const TempFolder folder;
     const std::string path = hostile_store(folder / "s", [](hid_t group) {
         const h5::Id root(H5Gopen2(group, "/", H5P_DEFAULT), H5Gclose);
-        const std::int64_t version = 2;
+        const std::int64_t version = 3;
         replace_number(root.get(), "format_version", H5T_STD_I64LE, &version);
     });
-    EXPECT_THAT(error_of([&] { StoreReader reader(path); }), HasSubstr("version 2"));
+    EXPECT_THAT(error_of([&] { StoreReader reader(path); }), HasSubstr("version 3"));
 }
 
 TEST(Verify, CountsWhatItRead) {

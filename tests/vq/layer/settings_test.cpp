@@ -43,7 +43,7 @@ TEST(Settings, EveryNumberAndWordChangesTheSettings) {
         const bool moved = [&] {
             for (const char* value :
                  {"on", "off", "1", "2", "0.25", "none", "both", "joint", "identity", "outputs",
-                  "model", "forward", "group", "trellis", "nf", "16", "4+4"}) {
+                  "model", "forward", "group", "trellis", "nf", "16", "4+4", "fp16"}) {
                 try {
                     set_setting(changed, info.name, value);
                 } catch (const Error&) {
