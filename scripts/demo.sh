@@ -87,11 +87,12 @@ printf '%s' "$prompt"
 field() { sed -n "s/^  \"$2\": \([-0-9.e+]*\),\{0,1\}$/\1/p" "$out/$1.json"; }
 awk -v bits="$(field quantize bits_per_weight)" -v bytes="$(field quantize model_bytes)" \
     -v weights="$(field quantize quantized_weights)" -v dense="$(field quantize dense_weights)" \
+    -v embeddings="$(field quantize embedding_weights)" \
     -v seconds="$(field quantize seconds)" -v rss="$(field quantize peak_rss_bytes)" \
     -v ppl="$(field eval perplexity)" -v before="$(field eval reference_perplexity)" \
     -v kld="$(field eval kld_mean)" -v top="$(field eval top1_agreement)" \
     -v tokens="$(field eval tokens)" -v store="$store" 'BEGIN {
-    whole = 2 * (weights + dense)
+    whole = 2 * (weights + embeddings + dense)
     printf "size        %.1f MB, %.1f times smaller than 16-bit weights (%.1f MB)\n", bytes / 1e6, whole / bytes, whole / 1e6
     printf "bits        %.3f a weight in the quantized layers, codebooks and scales counted\n", bits
     printf "perplexity  %.3f, the original %.3f, on %d held-out tokens\n", ppl, before, tokens
