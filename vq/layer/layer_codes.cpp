@@ -23,46 +23,47 @@ CodeSettings code_settings(const Settings& s, bool outliers) {
     return outliers ? outlier_settings(s.code) : s.code;
 }
 
-/// All vectors of columns [col0, col0 + cols) divided by their scales, with weights from diag(H).
+/// At most `most` of n vectors: one drawn from each of `most` equal stretches, so that the choice
+/// does not fall into step with the columns.
+std::vector<Index> pick_vectors(Index n, Index most, std::uint64_t seed) {
+    std::vector<Index> picked(static_cast<std::size_t>(std::min(n, most)));
+    if (n <= most) {
+        std::iota(picked.begin(), picked.end(), Index{0});
+        return picked;
+    }
+    for (Index i = 0; i < most; ++i) {
+        const double place =
+            static_cast<double>(i) + random_uniform(seed, static_cast<std::uint64_t>(i));
+        picked[i] = std::min(
+            n - 1, static_cast<Index>(place * static_cast<double>(n) / static_cast<double>(most)));
+    }
+    return picked;
+}
+
+/// At most `most` vectors of columns [col0, col0 + cols) divided by their scales, with weights from
+/// diag(H).
 void gather_vectors(const Matrix& x, const CodedTensor& tensor, Index col0, Index cols, Index d,
-                    const VectorD& h_diagonal, Matrix& vectors, std::vector<float>& weights) {
+                    const VectorD& h_diagonal, Index most, std::uint64_t seed, Matrix& vectors,
+                    std::vector<float>& weights) {
     const bool inputs = tensor.along() == Along::inputs;
     const Index units = inputs ? x.rows() : x.rows() / d;
     const Index per_unit = inputs ? cols / d : cols;
     const double mean = h_diagonal.mean();
-    vectors.resize(units * per_unit, d);
-    weights.assign(static_cast<std::size_t>(units * per_unit), 1.0F);
-    for (Index u = 0; u < units; ++u)
-        for (Index v = 0; v < per_unit; ++v) {
-            const Index at = u * per_unit + v;
-            double weight = 0;
-            for (Index j = 0; j < d; ++j) {
-                const Index row = inputs ? u : u * d + j;
-                const Index col = col0 + (inputs ? v * d + j : v);
-                vectors(at, j) = x(row, col) / tensor.scale(row, col);
-                weight += h_diagonal(col);
-            }
-            weights[at] = static_cast<float>(weight / static_cast<double>(d) / mean);
+    const std::vector<Index> picked = pick_vectors(units * per_unit, most, seed);
+    vectors.resize(static_cast<Index>(picked.size()), d);
+    weights.resize(picked.size());
+    for (std::size_t i = 0; i < picked.size(); ++i) {
+        const Index u = picked[i] / per_unit;
+        const Index v = picked[i] % per_unit;
+        double weight = 0;
+        for (Index j = 0; j < d; ++j) {
+            const Index row = inputs ? u : u * d + j;
+            const Index col = col0 + (inputs ? v * d + j : v);
+            vectors(static_cast<Index>(i), j) = x(row, col) / tensor.scale(row, col);
+            weight += h_diagonal(col);
         }
-}
-
-/// At most `most` rows of x and their weights: one drawn from each of `most` equal stretches, so
-/// that the choice does not fall into step with the columns.
-void thin_out(Matrix& x, std::vector<float>& weights, Index most, std::uint64_t seed) {
-    if (x.rows() <= most) return;
-    Matrix picked(most, x.cols());
-    std::vector<float> picked_weights(static_cast<std::size_t>(most));
-    for (Index i = 0; i < most; ++i) {
-        const double place =
-            static_cast<double>(i) + random_uniform(seed, static_cast<std::uint64_t>(i));
-        const auto from = std::min(
-            x.rows() - 1,
-            static_cast<Index>(place * static_cast<double>(x.rows()) / static_cast<double>(most)));
-        picked.row(i) = x.row(from);
-        picked_weights[i] = weights[from];
+        weights[i] = static_cast<float>(weight / static_cast<double>(d) / mean);
     }
-    x.swap(picked);
-    weights.swap(picked_weights);
 }
 
 /// One segment a rate, as the columns' share of the loss wants it. rows: of W, unpadded.
@@ -137,8 +138,7 @@ void train_codes(const Matrix& x, const VectorD& h_diagonal, const Settings& s, 
         Matrix vectors;
         std::vector<float> weights;
         gather_vectors(x, tensor, segment.col0, segment.cols, segment.code->dim(), h_diagonal,
-                       vectors, weights);
-        thin_out(vectors, weights, s.code.kmeans.samples, seed + i);
+                       s.code.kmeans.samples, seed + i, vectors, weights);
         segment.code =
             family.train({vectors, weights.data()}, code_settings(s, outliers), seed + i, progress);
     }
@@ -184,8 +184,8 @@ Matrix sample_vectors(const Matrix& w, const Settings& settings, int dim, Index 
     const CodedTensor tensor = make_tensor(x, plain, vector_segments(x, plain, {}, w.cols()));
     Matrix vectors;
     std::vector<float> weights;
-    gather_vectors(x, tensor, 0, x.cols(), dim, VectorD::Ones(x.cols()), vectors, weights);
-    thin_out(vectors, weights, count, seed);
+    gather_vectors(x, tensor, 0, x.cols(), dim, VectorD::Ones(x.cols()), count, seed, vectors,
+                   weights);
     return vectors;
 }
 
