@@ -15,16 +15,18 @@ namespace {
 /// Columns whose errors are passed on together by one matrix product.
 constexpr Index super_columns = 128;
 
-MatrixD reversed(const MatrixD& h) {
-    return h.reverse();
+/// Both dimensions.
+template <class M>
+void reverse(M& m) {
+    std::reverse(m.data(), m.data() + m.size());
 }
 
 }  // namespace
 
-BlockLDL factorize_block_ldl(const MatrixD& h, Index block, FeedbackOrder order) {
-    const Index n = h.rows();
-    VQ_ASSERT(h.cols() == n && block >= 1 && n % block == 0 && order != FeedbackOrder::none);
-    MatrixD c = order == FeedbackOrder::backward ? h : reversed(h);
+BlockLDL factorize_block_ldl(MatrixD c, Index block, FeedbackOrder order) {
+    const Index n = c.rows();
+    VQ_ASSERT(c.cols() == n && block >= 1 && n % block == 0 && order != FeedbackOrder::none);
+    if (order == FeedbackOrder::forward) reverse(c);
     if (!cholesky_lower(c))
         throw Error("the Hessian is not positive definite", "block LDL factorization",
                     "raise objective.damping");
@@ -40,7 +42,7 @@ BlockLDL factorize_block_ldl(const MatrixD& h, Index block, FeedbackOrder order)
         MatrixD metric = ckk * ckk.transpose();
         mean += metric.diagonal().sum();
         const Index where = order == FeedbackOrder::backward ? k : blocks - 1 - k;
-        if (order == FeedbackOrder::forward) metric = reversed(metric);
+        if (order == FeedbackOrder::forward) reverse(metric);
         out.metrics[where] = metric.cast<float>();
         // L_k = C_k C_kk^-1, by a solve from the right.
         auto below = c.block(at, at, n - at, block);
@@ -51,7 +53,7 @@ BlockLDL factorize_block_ldl(const MatrixD& h, Index block, FeedbackOrder order)
     for (Matrix& metric : out.metrics) metric /= static_cast<float>(mean / static_cast<double>(n));
     // The diagonal blocks are the identity by construction; strip rounding.
     for (Index k = 0; k < blocks; ++k) c.block(k * block, k * block, block, block).setIdentity();
-    if (order == FeedbackOrder::forward) c = reversed(c);
+    if (order == FeedbackOrder::forward) reverse(c);
     out.factor = c.cast<float>();
     return out;
 }

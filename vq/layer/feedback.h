@@ -26,9 +26,9 @@ struct BlockLDL {
         metrics;  ///< D_k, size (block, block), divided by the mean of their diagonals
 };
 
-/// H (n, n) positive definite, n a multiple of block. Throws Error when it is not positive
-/// definite.
-BlockLDL factorize_block_ldl(const MatrixD& h, Index block, FeedbackOrder order);
+/// H (n, n) positive definite, n a multiple of block; worked on in place when it is moved in. Throws
+/// Error when it is not positive definite.
+BlockLDL factorize_block_ldl(MatrixD h, Index block, FeedbackOrder order);
 
 /// No feedback: targets are W itself, metrics the diagonal blocks of H (divided likewise).
 BlockLDL without_feedback(const MatrixD& h, Index block);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vq/layer/hessian_factors.h"
 
+#include <utility>
+
 #include "base/hash.h"
 
 namespace vq {
@@ -32,7 +34,7 @@ void HessianFactors::drop_cholesky() {
     cholesky_.resize(0, 0);
 }
 
-std::shared_ptr<const BlockLDL> HessianFactors::block_ldl(const MatrixD& h, Index block,
+std::shared_ptr<const BlockLDL> HessianFactors::block_ldl(MatrixD h, Index block,
                                                           FeedbackOrder order) {
     Hasher hasher;
     const Index what[] = {h.rows(), h.cols(), block, static_cast<Index>(order)};
@@ -41,7 +43,7 @@ std::shared_ptr<const BlockLDL> HessianFactors::block_ldl(const MatrixD& h, Inde
     const std::string key = hasher.hex();
     if (ldl_ == nullptr || key != ldl_key_) {
         ldl_.reset();  // before the next one is made: never two at a time
-        ldl_ = std::make_shared<const BlockLDL>(factorize_block_ldl(h, block, order));
+        ldl_ = std::make_shared<const BlockLDL>(factorize_block_ldl(std::move(h), block, order));
         ldl_key_ = key;
         ++made_;
     }

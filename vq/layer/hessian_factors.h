@@ -31,11 +31,12 @@ public:
     const MatrixD& cholesky(double damping, const std::string& where);
     void drop_cholesky();
 
-    /// factorize_block_ldl(h, block, order) of any H (n, n). The last result is given again when
-    /// the content hash of h, the block and the order are its own: column scales, powers that are
-    /// searched and permutations can make another matrix of the same inputs for every tensor, and a
-    /// cache that went by the tensor's name would hand out the wrong factor in silence.
-    std::shared_ptr<const BlockLDL> block_ldl(const MatrixD& h, Index block, FeedbackOrder order);
+    /// factorize_block_ldl(h, block, order) of any H (n, n), in its place when it is moved in. The
+    /// last result is given again when the content hash of h, the block and the order are its own:
+    /// column scales, powers that are searched and permutations can make another matrix of the same
+    /// inputs for every tensor, and a cache that went by the tensor's name would hand out the wrong
+    /// factor in silence.
+    std::shared_ptr<const BlockLDL> block_ldl(MatrixD h, Index block, FeedbackOrder order);
 
     /// Factorizations of (n, n) matrices so far.
     int factorizations() const { return made_; }

@@ -137,17 +137,17 @@ QuantizedLayer quantize_codes(const Matrix& w, const Layer& layer, const Effort&
     out.hessian = p.report;
     layer.progress.check();
     const Index block = feedback_block(s);
+    const Matrix h = p.h.cast<float>();  // all that is needed of it but its factors
     const std::shared_ptr<const BlockLDL> ldl =
         effort.order == FeedbackOrder::none
             ? std::make_shared<const BlockLDL>(without_feedback(p.h, block))
-            : layer.inputs.block_ldl(p.h, block, effort.order);
+            : layer.inputs.block_ldl(std::move(p.h), block, effort.order);
+    p.h.resize(0, 0);
     layer.progress.check();
     CodedTensor tensor = uncoded_tensor(p.w, {w.rows(), w.cols()}, s, layer.shared, *ldl);
     train_codes(p.w, p.h_diagonal, s, layer.seed, layer.progress, tensor);
     if (s.scale_search > 0) search_scales(p.w, p.h_diagonal, s.scale_search, tensor);
     layer.progress.check();
-    const Matrix h = p.h.cast<float>();
-    p.h.resize(0, 0);
     run_passes(p, *ldl, h, layer, effort.passes, tensor);
     out.refine = refine(p.w, h, effort.refine, layer.progress, tensor);
     p.w.resize(0, 0);  // before What takes its place
