@@ -28,14 +28,20 @@ void permute_columns(Matrix& w, const std::vector<std::uint32_t>& order, bool in
     }
 }
 
+/// Columns that are rotated together: enough work for all threads, far less memory than W.
+constexpr Index rotated_columns = 512;
+
 void rotate_outputs(Matrix& w, std::uint64_t seed, bool inverse) {
-    Matrix t = w.transpose();
-    const RandomHadamard rotation(t.cols(), seed);
-    if (inverse)
-        rotation.inverse(t.data(), t.rows(), t.cols());
-    else
-        rotation.forward(t.data(), t.rows(), t.cols());
-    w = t.transpose();
+    const RandomHadamard rotation(w.rows(), seed);
+    for (Index c = 0; c < w.cols(); c += rotated_columns) {
+        auto slab = w.middleCols(c, std::min(rotated_columns, w.cols() - c));
+        Matrix t = slab.transpose();
+        if (inverse)
+            rotation.inverse(t.data(), t.rows(), t.cols());
+        else
+            rotation.forward(t.data(), t.rows(), t.cols());
+        slab = t.transpose();
+    }
 }
 
 /// fp16 value nearest to x, kept positive and finite.
