@@ -4,29 +4,48 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <utility>
 
 #include "base/error.h"
-#include "base/half.h"
+#include "io/files/ggml_blocks.h"
 
 namespace vq {
 namespace {
 
-using Byte = std::uint8_t;
+using ggml::Byte;
 
-constexpr std::array<std::pair<GgmlType, GgmlTypeInfo>, 11> readable_types{{
-    {GgmlType::f32, {"F32", 1, 4}},
-    {GgmlType::f16, {"F16", 1, 2}},
-    {GgmlType::bf16, {"BF16", 1, 2}},
-    {GgmlType::q4_0, {"Q4_0", 32, 18}},
-    {GgmlType::q4_1, {"Q4_1", 32, 20}},
-    {GgmlType::q5_0, {"Q5_0", 32, 22}},
-    {GgmlType::q5_1, {"Q5_1", 32, 24}},
-    {GgmlType::q8_0, {"Q8_0", 32, 34}},
-    {GgmlType::q4_k, {"Q4_K", 256, 144}},
-    {GgmlType::q5_k, {"Q5_K", 256, 176}},
-    {GgmlType::q6_k, {"Q6_K", 256, 210}},
-}};
+struct ReadableType {
+    GgmlType type;
+    GgmlTypeInfo info;
+    void (*block)(const Byte*, float*);  ///< null: every weight stands alone
+};
+
+constexpr std::array readable_types{
+    ReadableType{GgmlType::f32, {"F32", 1, 4}, nullptr},
+    ReadableType{GgmlType::f16, {"F16", 1, 2}, nullptr},
+    ReadableType{GgmlType::bf16, {"BF16", 1, 2}, nullptr},
+    ReadableType{GgmlType::q4_0, {"Q4_0", 32, 18}, ggml::q4_0_block},
+    ReadableType{GgmlType::q4_1, {"Q4_1", 32, 20}, ggml::q4_1_block},
+    ReadableType{GgmlType::q5_0, {"Q5_0", 32, 22}, ggml::q5_0_block},
+    ReadableType{GgmlType::q5_1, {"Q5_1", 32, 24}, ggml::q5_1_block},
+    ReadableType{GgmlType::q8_0, {"Q8_0", 32, 34}, ggml::q8_0_block},
+    ReadableType{GgmlType::q2_k, {"Q2_K", 256, 84}, ggml::q2_k_block},
+    ReadableType{GgmlType::q3_k, {"Q3_K", 256, 110}, ggml::q3_k_block},
+    ReadableType{GgmlType::q4_k, {"Q4_K", 256, 144}, ggml::q4_k_block},
+    ReadableType{GgmlType::q5_k, {"Q5_K", 256, 176}, ggml::q5_k_block},
+    ReadableType{GgmlType::q6_k, {"Q6_K", 256, 210}, ggml::q6_k_block},
+    ReadableType{GgmlType::iq1_s, {"IQ1_S", 256, 50}, ggml::iq1_s_block},
+    ReadableType{GgmlType::iq1_m, {"IQ1_M", 256, 56}, ggml::iq1_m_block},
+    ReadableType{GgmlType::iq2_xxs, {"IQ2_XXS", 256, 66}, ggml::iq2_xxs_block},
+    ReadableType{GgmlType::iq2_xs, {"IQ2_XS", 256, 74}, ggml::iq2_xs_block},
+    ReadableType{GgmlType::iq2_s, {"IQ2_S", 256, 82}, ggml::iq2_s_block},
+    ReadableType{GgmlType::iq3_xxs, {"IQ3_XXS", 256, 98}, ggml::iq3_xxs_block},
+    ReadableType{GgmlType::iq3_s, {"IQ3_S", 256, 110}, ggml::iq3_s_block},
+    ReadableType{GgmlType::iq4_nl, {"IQ4_NL", 32, 18}, ggml::iq4_nl_block},
+    ReadableType{GgmlType::iq4_xs, {"IQ4_XS", 256, 136}, ggml::iq4_xs_block},
+    ReadableType{GgmlType::tq1_0, {"TQ1_0", 256, 54}, ggml::tq1_0_block},
+    ReadableType{GgmlType::tq2_0, {"TQ2_0", 256, 66}, ggml::tq2_0_block},
+    ReadableType{GgmlType::mxfp4, {"MXFP4", 32, 17}, ggml::mxfp4_block},
+};
 
 // Indexed by type number; empty where a number was withdrawn.
 constexpr std::array all_names{"F32",   "F16",   "Q4_0",    "Q4_1",   "",        "",      "Q5_0",
@@ -34,145 +53,12 @@ constexpr std::array all_names{"F32",   "F16",   "Q4_0",    "Q4_1",   "",       
                                "Q6_K",  "Q8_K",  "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL",
                                "IQ3_S", "IQ2_S", "IQ4_XS",  "I8",     "I16",     "I32",   "I64",
                                "F64",   "IQ1_M", "BF16",    "",       "",        "",      "TQ1_0",
-                               "TQ2_0", "",      "",        "",       "MXFP4"};
+                               "TQ2_0", "",      "",        "",       "MXFP4",   "NVFP4", "Q1_0"};
 
-float load_half(const Byte* at) {
-    Half bits = 0;
-    std::memcpy(&bits, at, sizeof(bits));
-    return float_from_half(bits);
-}
-
-std::uint32_t load_u32(const Byte* at) {
-    std::uint32_t bits = 0;
-    std::memcpy(&bits, at, sizeof(bits));
-    return bits;
-}
-
-// Blocks of 32. The low nibbles of the 16 bytes are weights 0..15, the high ones 16..31; bit j of
-// the 32-bit word of the 5-bit types is the fifth bit of weight j.
-
-void q4_0_block(const Byte* block, float* out) {
-    const float d = load_half(block);
-    for (int j = 0; j < 16; ++j) {
-        out[j] = d * static_cast<float>((block[2 + j] & 15) - 8);
-        out[j + 16] = d * static_cast<float>((block[2 + j] >> 4) - 8);
-    }
-}
-
-void q4_1_block(const Byte* block, float* out) {
-    const float d = load_half(block);
-    const float m = load_half(block + 2);
-    for (int j = 0; j < 16; ++j) {
-        out[j] = d * static_cast<float>(block[4 + j] & 15) + m;
-        out[j + 16] = d * static_cast<float>(block[4 + j] >> 4) + m;
-    }
-}
-
-void q5_0_block(const Byte* block, float* out) {
-    const float d = load_half(block);
-    const std::uint32_t high = load_u32(block + 2);
-    for (int j = 0; j < 16; ++j) {
-        const int low = static_cast<int>((block[6 + j] & 15u) | ((high >> j & 1u) << 4));
-        const int top = static_cast<int>((block[6 + j] >> 4) | ((high >> (j + 16) & 1u) << 4));
-        out[j] = d * static_cast<float>(low - 16);
-        out[j + 16] = d * static_cast<float>(top - 16);
-    }
-}
-
-void q5_1_block(const Byte* block, float* out) {
-    const float d = load_half(block);
-    const float m = load_half(block + 2);
-    const std::uint32_t high = load_u32(block + 4);
-    for (int j = 0; j < 16; ++j) {
-        const auto low = (block[8 + j] & 15u) | ((high >> j & 1u) << 4);
-        const auto top = (block[8 + j] >> 4) | ((high >> (j + 16) & 1u) << 4);
-        out[j] = d * static_cast<float>(low) + m;
-        out[j + 16] = d * static_cast<float>(top) + m;
-    }
-}
-
-void q8_0_block(const Byte* block, float* out) {
-    const float d = load_half(block);
-    for (int j = 0; j < 32; ++j)
-        out[j] = d * static_cast<float>(static_cast<std::int8_t>(block[2 + j]));
-}
-
-/// The eight 6-bit (scale, minimum) pairs of a Q4_K or Q5_K block, packed into 12 bytes: pairs 0..3
-/// in the low 6 bits of bytes 0..3 and 4..7; pairs 4..7 have their low nibbles in bytes 8..11 and
-/// their upper two bits at the top of bytes 0..7.
-std::pair<float, float> k_scale(const Byte* packed, int pair) {
-    if (pair < 4)
-        return {static_cast<float>(packed[pair] & 63), static_cast<float>(packed[pair + 4] & 63)};
-    const int scale = (packed[pair + 4] & 15) | (packed[pair - 4] >> 6 << 4);
-    const int minimum = (packed[pair + 4] >> 4) | (packed[pair] >> 6 << 4);
-    return {static_cast<float>(scale), static_cast<float>(minimum)};
-}
-
-void q4_k_block(const Byte* block, float* out) {
-    const float d = load_half(block);
-    const float dmin = load_half(block + 2);
-    for (int pair = 0; pair < 8; ++pair) {
-        const auto [scale, minimum] = k_scale(block + 4, pair);
-        const float step = d * scale;
-        const float low = dmin * minimum;
-        const Byte* nibbles = block + 16 + 32 * (pair / 2);
-        const int shift = 4 * (pair % 2);
-        for (int j = 0; j < 32; ++j)
-            out[32 * pair + j] = step * static_cast<float>(nibbles[j] >> shift & 15) - low;
-    }
-}
-
-void q5_k_block(const Byte* block, float* out) {
-    const float d = load_half(block);
-    const float dmin = load_half(block + 2);
-    const Byte* high = block + 16;
-    for (int pair = 0; pair < 8; ++pair) {
-        const auto [scale, minimum] = k_scale(block + 4, pair);
-        const float step = d * scale;
-        const float low = dmin * minimum;
-        const Byte* nibbles = block + 48 + 32 * (pair / 2);
-        const int shift = 4 * (pair % 2);
-        for (int j = 0; j < 32; ++j) {
-            const int q = (nibbles[j] >> shift & 15) | ((high[j] >> pair & 1) << 4);
-            out[32 * pair + j] = step * static_cast<float>(q) - low;
-        }
-    }
-}
-
-/// Two halves of 128 weights: 64 bytes of low nibbles, 32 bytes of upper bit pairs, 8 scales each.
-void q6_k_block(const Byte* block, float* out) {
-    const float d = load_half(block + 208);
-    for (int half = 0; half < 2; ++half) {
-        const Byte* low = block + 64 * half;
-        const Byte* high = block + 128 + 32 * half;
-        const Byte* scales = block + 192 + 8 * half;
-        for (int part = 0; part < 4; ++part) {
-            const Byte* nibbles = low + 32 * (part % 2);
-            for (int j = 0; j < 32; ++j) {
-                const int q =
-                    (nibbles[j] >> (4 * (part / 2)) & 15) | ((high[j] >> (2 * part) & 3) << 4);
-                const auto scale = static_cast<std::int8_t>(scales[2 * part + j / 16]);
-                out[128 * half + 32 * part + j] =
-                    d * static_cast<float>(scale) * static_cast<float>(q - 32);
-            }
-        }
-    }
-}
-
-using BlockFunction = void (*)(const Byte*, float*);
-
-BlockFunction block_function(GgmlType type) {
-    switch (type) {
-        case GgmlType::q4_0: return q4_0_block;
-        case GgmlType::q4_1: return q4_1_block;
-        case GgmlType::q5_0: return q5_0_block;
-        case GgmlType::q5_1: return q5_1_block;
-        case GgmlType::q8_0: return q8_0_block;
-        case GgmlType::q4_k: return q4_k_block;
-        case GgmlType::q5_k: return q5_k_block;
-        case GgmlType::q6_k: return q6_k_block;
-        default: return nullptr;
-    }
+const ReadableType* find_type(std::uint32_t type) {
+    for (const ReadableType& readable : readable_types)
+        if (static_cast<std::uint32_t>(readable.type) == type) return &readable;
+    return nullptr;
 }
 
 void narrow_floats(GgmlType type, const Byte* data, std::int64_t count, float* out) {
@@ -191,9 +77,8 @@ void narrow_floats(GgmlType type, const Byte* data, std::int64_t count, float* o
 }  // namespace
 
 const GgmlTypeInfo* ggml_type_info(std::uint32_t type) {
-    for (const auto& [id, info] : readable_types)
-        if (static_cast<std::uint32_t>(id) == type) return &info;
-    return nullptr;
+    const ReadableType* readable = find_type(type);
+    return readable == nullptr ? nullptr : &readable->info;
 }
 
 std::string ggml_type_name(std::uint32_t type) {
@@ -201,15 +86,25 @@ std::string ggml_type_name(std::uint32_t type) {
     return "type " + std::to_string(type);
 }
 
+std::string readable_ggml_types() {
+    std::string names;
+    for (const ReadableType& readable : readable_types) {
+        if (!names.empty()) names += &readable == &readable_types.back() ? " or " : ", ";
+        names += readable.info.name;
+    }
+    return names;
+}
+
 void ggml_dequantize(GgmlType type, const std::uint8_t* data, std::int64_t count, float* out) {
-    const GgmlTypeInfo* info = ggml_type_info(static_cast<std::uint32_t>(type));
-    VQ_ASSERT(info != nullptr && count % info->block_size == 0);
+    const ReadableType* readable = find_type(static_cast<std::uint32_t>(type));
+    VQ_ASSERT(readable != nullptr && count % readable->info.block_size == 0);
+    const GgmlTypeInfo& info = readable->info;
     if (count == 0) return;
     if (type == GgmlType::f32) {
         std::memcpy(out, data, static_cast<std::size_t>(count) * sizeof(float));
-    } else if (const BlockFunction block = block_function(type)) {
-        for (std::int64_t i = 0; i < count / info->block_size; ++i)
-            block(data + i * info->block_bytes, out + i * info->block_size);
+    } else if (readable->block != nullptr) {
+        for (std::int64_t i = 0; i < count / info.block_size; ++i)
+            readable->block(data + i * info.block_bytes, out + i * info.block_size);
     } else {
         narrow_floats(type, data, count, out);
     }

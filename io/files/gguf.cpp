@@ -100,7 +100,7 @@ public:
     /// What is being read, for messages: "" or the key's or tensor's name.
     void set_item(std::string item) { item_ = std::move(item); }
 
-    [[noreturn]] void fail(const std::string& what, const char* todo = damaged) const {
+    [[noreturn]] void fail(const std::string& what, const std::string& todo = damaged) const {
         throw Error(what, item_.empty() ? where_ : where_ + ": " + item_, todo);
     }
 
@@ -191,8 +191,7 @@ GgufTensor read_tensor_info(Cursor& cursor) {
     const GgmlTypeInfo* info = ggml_type_info(type);
     if (info == nullptr)
         cursor.fail("tensor type " + ggml_type_name(type) + " is not supported",
-                    "use a file with F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or "
-                    "Q6_K tensors");
+                    "use a file with tensors of " + readable_ggml_types());
     tensor.type = static_cast<GgmlType>(type);
     const auto count = checked_count(tensor.extents);
     const auto bytes =
