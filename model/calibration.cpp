@@ -149,6 +149,7 @@ public:
                                    walk.options.keep_bytes;
                 if (walk.inside_kept) walk.kept.resize(walk.tokens(), width_);
                 break;
+            default: VQ_ASSERT(false);  // no row of the table has another group
         }
     }
 
@@ -199,7 +200,7 @@ void CalibrationWalk::Impl::add_mlp() {
         for (Index at = 0; at < rows; at += Linear::tile_tokens) {
             const Index count = std::min(Linear::tile_tokens, rows - at);
             float* const x = stream.row(row + at).data();
-            const auto inside = scratch.floats(count * block().intermediate_size);
+            const auto inside = scratch.floats(count * block().mlp.width);
             mlp_hidden(context, weight, mlp, x, count, inside.floats(), scratch);
             add_product(down, inside.floats(), count, x, scratch);
         }
@@ -221,7 +222,7 @@ void CalibrationWalk::Impl::start(const std::vector<std::vector<TokenId>>& text)
     begin.push_back(0);
     for (const auto& window : text)
         if (!window.empty()) begin.push_back(begin.back() + static_cast<Index>(window.size()));
-    const Matrix embedding = source.read(config().embedding.name + ".weight");
+    const Matrix embedding = source.read(config().embedding.weight());
     stream.resize(tokens(), config().hidden_size);
     Index row = 0;
     for (const auto& window : text)

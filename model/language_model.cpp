@@ -38,7 +38,7 @@ void check_tokens(std::span<const TokenId> tokens, Index vocab_size) {
 
 KvCache::KvCache(const ModelConfig& config, Index capacity) : capacity_(capacity) {
     for (const LayerConfig& layer : config.layers) {
-        const Index width = layer.n_kv_heads * layer.head_dim;
+        const Index width = layer.attention.n_kv_heads * layer.attention.head_dim;
         layers_.push_back({Matrix(capacity, width), Matrix(capacity, width)});
     }
 }
@@ -66,11 +66,11 @@ LanguageModel::LanguageModel(const WeightSource& source, Precision precision, In
     for (auto& block : loaded) blocks_.push_back(std::move(*block));
 
     if (precision != Precision::bf16) packed_ = source.packed();
-    const std::string head_name = config().output().name + ".weight";
+    const std::string head_name = config().output().weight();
     if (packed_ != nullptr && packed_head) {
         head_ = Linear(PackedLinear(packed_, {head_name}, precision == Precision::fp32), Vector());
     } else {
-        embedding_ = source.read(config().embedding.name + ".weight");
+        embedding_ = source.read(config().embedding.weight());
         const Matrix own_head = config().tie_embeddings ? Matrix() : source.read(head_name);
         const Matrix* head = config().tie_embeddings ? &embedding_ : &own_head;
         head_ = Linear(std::span(&head, 1), Vector(),
@@ -95,7 +95,7 @@ void LanguageModel::forward(std::span<const TokenId> tokens, KvCache* cache, flo
                     "use a shorter context");
     if (packed_ != nullptr) {
         vqd::Decoder decoder(packed_->file());
-        const std::size_t table = packed_->find(config().embedding.name + ".weight");
+        const std::size_t table = packed_->find(config().embedding.weight());
         for (Index t = 0; t < count; ++t)
             decoder.dequantize_rows(table, tokens[static_cast<std::size_t>(t)], 1,
                                     hidden + t * width);

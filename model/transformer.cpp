@@ -78,7 +78,7 @@ void attend(const HeadTile& head, Index head_dim, Index first, Index rows, const
 }  // namespace
 
 Vector load_norm(const WeightSource& source, const ModelTensor& norm) {
-    return load_vector(source, norm.name + ".weight");
+    return load_vector(source, norm.weight());
 }
 
 Linear load_group(const WeightSource& source, Index layer, GroupKind group, Precision precision,
@@ -103,7 +103,7 @@ Linear load_group(const WeightSource& source, Index layer, GroupKind group, Prec
     std::vector<float> bias;
     for (Index i = first; i < last; ++i) {
         const ModelTensor& tensor = *all[static_cast<std::size_t>(i)];
-        const std::string& name = names.emplace_back(tensor.name + ".weight");
+        const std::string& name = names.emplace_back(tensor.weight());
         const Matrix* weight = replaced(name);
         if (weight == nullptr && packed == nullptr) weight = &own.emplace_back(source.read(name));
         weights.push_back(weight);
@@ -131,12 +131,12 @@ MlpWeights load_mlp(const WeightSource& source, Index layer, Precision precision
 }
 
 BlockContext::BlockContext(const ModelConfig& model, Index positions)
-    : config(model), rope(model.rope, positions), kernel(&kernels(active_isa())) {}
+    : config(model), rope(model.ropes.front(), positions), kernel(&kernels(active_isa())) {}
 
 void norm_rows(const BlockContext& block, const float* x, Index tokens, const Vector& weight,
                float* out) {
     const Index n = weight.size();
-    const auto eps = static_cast<float>(block.config.rms_norm_eps);
+    const auto eps = static_cast<float>(block.config.norm_eps);
     for (Index t = 0; t < tokens; ++t)
         block.kernel->rms_norm(x + t * n, weight.data(), n, eps, out + t * n);
 }
@@ -145,9 +145,9 @@ void attention(const BlockContext& block, const LayerConfig& layer, const Vector
                const Linear& qkv, const float* stream, Index tokens, Index past, LayerCache* cache,
                float* out, ScratchPool& scratch) {
     const Index hidden = block.config.hidden_size;
-    const Index head_dim = layer.head_dim;
-    const Index q_width = layer.n_heads * head_dim;
-    const Index kv_width = layer.n_kv_heads * head_dim;
+    const Index head_dim = layer.attention.head_dim;
+    const Index q_width = layer.attention.n_heads * head_dim;
+    const Index kv_width = layer.attention.n_kv_heads * head_dim;
     const Index width = q_width + 2 * kv_width;
     VQ_ASSERT(qkv.in() == hidden && qkv.out() == width);
     VQ_ASSERT(cache != nullptr ? past + tokens <= cache->keys.rows() : past == 0);
@@ -160,7 +160,8 @@ void attention(const BlockContext& block, const LayerConfig& layer, const Vector
         qkv.apply(x.floats(), count, rows + first * width, scratch);
         for (Index t = first; t < first + count; ++t) {
             float* row = rows + t * width;
-            block.rope.rotate(row, layer.n_heads + layer.n_kv_heads, past + t, *block.kernel);
+            block.rope.rotate(row, layer.attention.n_heads + layer.attention.n_kv_heads, past + t,
+                              *block.kernel);
             if (cache == nullptr) continue;
             std::copy_n(row + q_width, kv_width, cache->keys.row(past + t).data());
             std::copy_n(row + q_width + kv_width, kv_width, cache->values.row(past + t).data());
@@ -168,12 +169,12 @@ void attention(const BlockContext& block, const LayerConfig& layer, const Vector
     });
 
     const Index query_tiles = (tokens + query_rows - 1) / query_rows;
-    const Index heads_per_kv = layer.n_heads / layer.n_kv_heads;
+    const Index heads_per_kv = layer.attention.n_heads / layer.attention.n_kv_heads;
     const Index work = 2 * tokens * (past + tokens) * q_width;
-    parallel_for_work(query_tiles * layer.n_heads, work, [&](Index item) {
+    parallel_for_work(query_tiles * layer.attention.n_heads, work, [&](Index item) {
         // Late tiles attend to the most keys: they come first, so that no thread ends alone.
-        const Index first = (query_tiles - 1 - item / layer.n_heads) * query_rows;
-        const Index h = item % layer.n_heads;
+        const Index first = (query_tiles - 1 - item / layer.attention.n_heads) * query_rows;
+        const Index h = item % layer.attention.n_heads;
         const Index kv = h / heads_per_kv * head_dim;
         const HeadTile head{
             .q = rows + first * width + h * head_dim,
@@ -249,14 +250,15 @@ Block::Block(const WeightSource& source, Index layer, Precision precision)
 void Block::forward(const BlockContext& block, float* stream, Index tokens, Index past,
                     LayerCache* cache, ScratchPool& scratch) const {
     {
-        const auto a = scratch.floats(tokens * config.n_heads * config.head_dim);
+        const auto a =
+            scratch.floats(tokens * config.attention.n_heads * config.attention.head_dim);
         attention(block, config, attention_norm, qkv, stream, tokens, past, cache, a.floats(),
                   scratch);
         add_product(attention_out, a.floats(), tokens, stream, scratch);
     }
     for_token_tiles(tokens, [&](Index first, Index count) {
         float* rows = stream + first * block.config.hidden_size;
-        const auto h = scratch.floats(count * config.intermediate_size);
+        const auto h = scratch.floats(count * config.mlp.width);
         mlp_hidden(block, mlp_norm, mlp, rows, count, h.floats(), scratch);
         add_product(down, h.floats(), count, rows, scratch);
     });

@@ -16,7 +16,7 @@ namespace vq {
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
     std::vector<ExpectedTensor> list;
     const auto add = [&](const ModelTensor& tensor) {
-        list.push_back({tensor.name + ".weight", {tensor.rows, tensor.cols}, is_norm(tensor.role)});
+        list.push_back({tensor.weight(), {tensor.rows, tensor.cols}, is_vector(tensor.role)});
         if (tensor.bias) list.push_back({tensor.name + ".bias", {1, tensor.rows}, true});
     };
     add(config.embedding);

@@ -154,8 +154,8 @@ private:
     /// Names in model order; then what the model does not call for, which the check refuses, except
     /// what older checkpoints carry along: rotary frequencies and a copy of tied embeddings.
     void list_names() {
-        const std::string embedding = config_.embedding.name + ".weight";
-        const std::string head = config_.head.name + ".weight";
+        const std::string embedding = config_.embedding.weight();
+        const std::string head = config_.head.weight();
         // Of two tied tensors a writer keeps one, under either name.
         if (config_.tie_embeddings && !has(embedding) && has(head))
             tensors_[embedding] = tensors_[head];

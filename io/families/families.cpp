@@ -98,9 +98,25 @@ std::span<const std::string_view> harmless_config_keys() {
     return keys;
 }
 
-bool is_norm(TensorRole role) {
-    return role == TensorRole::attention_norm || role == TensorRole::mlp_norm ||
-           role == TensorRole::final_norm;
+bool is_vector(TensorRole role) {
+    switch (role) {
+        case TensorRole::attention_norm:
+        case TensorRole::attention_post_norm:
+        case TensorRole::query_norm:
+        case TensorRole::key_norm:
+        case TensorRole::sinks:
+        case TensorRole::latent_query_norm:
+        case TensorRole::latent_key_value_norm:
+        case TensorRole::delta_log_decay:
+        case TensorRole::delta_decay_bias:
+        case TensorRole::delta_norm:
+        case TensorRole::mlp_norm:
+        case TensorRole::mlp_post_norm:
+        case TensorRole::router_bias:
+        case TensorRole::shared_switch:
+        case TensorRole::final_norm: return true;
+        default: return false;
+    }
 }
 
 const ConfigKey* find_key(const Family& family, Setting setting) {

@@ -9,26 +9,12 @@
 #include <string>
 #include <string_view>
 
+#include "io/families/tensor_role.h"
+
 namespace vq {
 
-/// What a tensor of a model is for, whatever it is called.
-enum class TensorRole : std::uint8_t {
-    embedding,
-    attention_norm,  ///< before q, k and v
-    query,
-    key,
-    value,
-    attention_out,
-    mlp_norm,  ///< before gate and up
-    gate,
-    up,
-    down,
-    final_norm,
-    head,
-};
-
 /// Roles of tensors that are vectors.
-bool is_norm(TensorRole role);
+bool is_vector(TensorRole role);
 
 /// When a linear layer has a bias. if_configured: when Setting::attention_bias says so.
 enum class Bias : std::uint8_t { never, always, if_configured };

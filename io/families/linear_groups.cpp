@@ -11,18 +11,35 @@ std::optional<GroupKind> group_of(TensorRole role) {
     switch (role) {
         case TensorRole::query:
         case TensorRole::key:
-        case TensorRole::value: return GroupKind::qkv;
+        case TensorRole::value:
+        case TensorRole::query_key_value:
+        case TensorRole::latent_query_down:
+        case TensorRole::latent_key_value_down: return GroupKind::qkv;
+        case TensorRole::latent_query_up: return GroupKind::latent_query;
+        case TensorRole::latent_key_value_up: return GroupKind::latent_kv;
         case TensorRole::attention_out: return GroupKind::attention_out;
+        case TensorRole::delta_query_key_value:
+        case TensorRole::delta_gate:
+        case TensorRole::delta_write:
+        case TensorRole::delta_decay:
+        case TensorRole::delta_query_key_value_gate:
+        case TensorRole::delta_write_decay: return GroupKind::delta_in;
+        case TensorRole::delta_out: return GroupKind::delta_out;
+        case TensorRole::conv_in: return GroupKind::conv_in;
+        case TensorRole::conv_out: return GroupKind::conv_out;
         case TensorRole::gate:
-        case TensorRole::up: return GroupKind::gate_up;
+        case TensorRole::up:
+        case TensorRole::gate_up: return GroupKind::gate_up;
         case TensorRole::down: return GroupKind::down;
-        case TensorRole::embedding:
-        case TensorRole::attention_norm:
-        case TensorRole::mlp_norm:
-        case TensorRole::final_norm:
-        case TensorRole::head: return std::nullopt;
+        case TensorRole::expert_gate:
+        case TensorRole::expert_up:
+        case TensorRole::expert_gate_up: return GroupKind::expert_gate_up;
+        case TensorRole::expert_down: return GroupKind::expert_down;
+        case TensorRole::shared_gate:
+        case TensorRole::shared_up: return GroupKind::shared_gate_up;
+        case TensorRole::shared_down: return GroupKind::shared_down;
+        default: return std::nullopt;
     }
-    return std::nullopt;
 }
 
 std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer) {
@@ -31,10 +48,12 @@ std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer) {
     for (const ModelTensor& tensor : config.layers[static_cast<std::size_t>(layer)].tensors) {
         const auto kind = group_of(tensor.role);
         if (!kind) continue;
-        auto group = std::find_if(groups.begin(), groups.end(),
-                                  [&](const LinearGroup& g) { return g.kind == *kind; });
-        if (group == groups.end()) group = groups.insert(groups.end(), {{}, tensor.cols, *kind});
-        group->names.push_back(tensor.name + ".weight");
+        auto group = std::find_if(groups.begin(), groups.end(), [&](const LinearGroup& g) {
+            return g.kind == *kind && g.expert == tensor.expert;
+        });
+        if (group == groups.end())
+            group = groups.insert(groups.end(), {{}, tensor.cols, *kind, tensor.expert});
+        group->names.push_back(tensor.weight());
     }
     return groups;
 }

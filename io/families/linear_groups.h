@@ -12,11 +12,27 @@
 
 namespace vq {
 
-/// What a group reads, in the order in which the inputs arise in a block: the normed stream, the
-/// heads' output, the normed stream again, the inside of the MLP.
-enum class GroupKind : std::uint8_t { qkv, attention_out, gate_up, down };
+/// What a group reads, in the order in which the inputs arise in a block. Those that end in _out
+/// and _down, and `down`, add to the residual stream.
+enum class GroupKind : std::uint8_t {
+    qkv,            ///< the normed stream; q, and what becomes k and v
+    latent_query,   ///< the normed query of latent attention
+    latent_kv,      ///< its normed keys and values
+    attention_out,  ///< the heads' output
+    delta_in,       ///< the normed stream
+    delta_out,
+    conv_in,  ///< the normed stream
+    conv_out,
+    gate_up,  ///< the normed stream again
+    down,     ///< the inside of the MLP
+    expert_gate_up,
+    expert_down,
+    shared_gate_up,
+    shared_down
+};
 
-/// The group that a tensor of this role belongs to; nothing for norms and what is not in a block.
+/// The group that a tensor of this role belongs to; nothing for norms, routers and other tensors
+/// that are kept as they are, and for what is not in a block.
 std::optional<GroupKind> group_of(TensorRole role);
 
 /// Linear layers that read the same input, for example q_proj, k_proj and v_proj.
@@ -24,6 +40,7 @@ struct LinearGroup {
     std::vector<std::string> names;  ///< HF tensor names, "...q_proj.weight"
     Index cols = 0;                  ///< width of the common input
     GroupKind kind = GroupKind::qkv;
+    Index expert = -1;  ///< of a mixture, else below 0
 };
 
 /// The linear layers of transformer block `layer`, grouped by common input, in the order in which

@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "io/families/config_reader.h"
 #include "io/families/rope_config.h"
+#include "io/families/tensor_shape.h"
 
 namespace vq {
 namespace {
@@ -46,46 +48,30 @@ void refuse_unsupported(const ConfigReader& reader, std::int64_t n_layers) {
         if (type != "full_attention") reader.fail_unsupported(name, type, "full_attention");
 }
 
-LayerConfig read_layer(const ConfigReader& reader, std::int64_t hidden_size) {
-    LayerConfig layer;
-    layer.intermediate_size = reader.integer(Setting::intermediate_size, 1, widest);
-    layer.n_heads = reader.integer(Setting::heads, 1, 65536);
-    layer.n_kv_heads = reader.integer_or(Setting::kv_heads, layer.n_heads, 1, 65536);
-    if (layer.n_heads % layer.n_kv_heads != 0)
+AttentionConfig read_attention(const ConfigReader& reader, std::int64_t hidden_size) {
+    AttentionConfig heads;
+    heads.n_heads = reader.integer(Setting::heads, 1, 65536);
+    heads.n_kv_heads = reader.integer_or(Setting::kv_heads, heads.n_heads, 1, 65536);
+    if (heads.n_heads % heads.n_kv_heads != 0)
         reader.fail(fmt::format("{} {} is not a multiple of {} {}", reader.name(Setting::heads),
-                                layer.n_heads, reader.name(Setting::kv_heads), layer.n_kv_heads));
-    const bool whole = hidden_size % layer.n_heads == 0;
-    layer.head_dim =
-        whole ? reader.integer_or(Setting::head_dim, hidden_size / layer.n_heads, 1, 65536)
+                                heads.n_heads, reader.name(Setting::kv_heads), heads.n_kv_heads));
+    const bool whole = hidden_size % heads.n_heads == 0;
+    heads.head_dim =
+        whole ? reader.integer_or(Setting::head_dim, hidden_size / heads.n_heads, 1, 65536)
               : reader.integer(Setting::head_dim, 1, 65536);
-    if (layer.head_dim % 2 != 0)
-        reader.fail(fmt::format("head_dim {} is odd, rotary positions need pairs", layer.head_dim));
-    if (layer.n_heads * layer.head_dim > widest)
-        reader.fail(fmt::format("{} heads of {} are absurdly wide", layer.n_heads, layer.head_dim));
-    return layer;
+    if (heads.head_dim % 2 != 0)
+        reader.fail(fmt::format("head_dim {} is odd, rotary positions need pairs", heads.head_dim));
+    if (heads.n_heads * heads.head_dim > widest)
+        reader.fail(fmt::format("{} heads of {} are absurdly wide", heads.n_heads, heads.head_dim));
+    heads.scale = 1.0 / std::sqrt(static_cast<double>(heads.head_dim));
+    return heads;
 }
 
-/// Rows and columns of a tensor of the model, or of the block `layer`.
-void set_shape(const ModelConfig& config, const LayerConfig& layer, ModelTensor& tensor) {
-    const auto shape = [&](std::int64_t rows, std::int64_t cols) {
-        tensor.rows = rows;
-        tensor.cols = cols;
-    };
-    const std::int64_t hidden = config.hidden_size;
-    switch (tensor.role) {
-        case TensorRole::embedding:
-        case TensorRole::head: return shape(config.vocab_size, hidden);
-        case TensorRole::attention_norm:
-        case TensorRole::mlp_norm:
-        case TensorRole::final_norm: return shape(1, hidden);
-        case TensorRole::query: return shape(layer.n_heads * layer.head_dim, hidden);
-        case TensorRole::key:
-        case TensorRole::value: return shape(layer.n_kv_heads * layer.head_dim, hidden);
-        case TensorRole::attention_out: return shape(hidden, layer.n_heads * layer.head_dim);
-        case TensorRole::gate:
-        case TensorRole::up: return shape(layer.intermediate_size, hidden);
-        case TensorRole::down: return shape(hidden, layer.intermediate_size);
-    }
+LayerConfig read_layer(const ConfigReader& reader, std::int64_t hidden_size) {
+    LayerConfig layer;
+    layer.mlp.width = reader.integer(Setting::intermediate_size, 1, widest);
+    layer.attention = read_attention(reader, hidden_size);
+    return layer;
 }
 
 /// "{}" in a row's name becomes the number of the block.
@@ -104,9 +90,9 @@ ModelTensor resolve(const Family& family, const TensorNames& names, const ModelC
     const LayerConfig& block = config.layers[static_cast<std::size_t>(layer)];
     set_shape(config, block, tensor);
     if (family.gguf_interleaved_pairs && names.role == TensorRole::query)
-        tensor.gguf_pair_heads = block.n_heads;
+        tensor.gguf_pair_heads = block.attention.n_heads;
     if (family.gguf_interleaved_pairs && names.role == TensorRole::key)
-        tensor.gguf_pair_heads = block.n_kv_heads;
+        tensor.gguf_pair_heads = block.attention.n_kv_heads;
     return tensor;
 }
 
@@ -128,10 +114,15 @@ void resolve_tensors(const Family& family, bool attention_bias, ModelConfig& con
 
 }  // namespace
 
-const ModelTensor& LayerConfig::tensor(TensorRole role) const {
+const ModelTensor* LayerConfig::find(TensorRole role) const {
     const auto found = std::find_if(tensors.begin(), tensors.end(),
                                     [&](const ModelTensor& t) { return t.role == role; });
-    VQ_ASSERT(found != tensors.end());
+    return found == tensors.end() ? nullptr : &*found;
+}
+
+const ModelTensor& LayerConfig::tensor(TensorRole role) const {
+    const ModelTensor* found = find(role);
+    VQ_ASSERT(found != nullptr);
     return *found;
 }
 
@@ -149,15 +140,14 @@ ModelConfig parse_hf_config(std::string_view json_text, const std::string& where
     config.vocab_size = reader.integer(Setting::vocab_size, 1, 1 << 24);
     config.hidden_size = reader.integer(Setting::hidden_size, 1, widest);
     config.max_position = reader.integer(Setting::max_position, 1, std::int64_t{1} << 40);
-    config.rms_norm_eps = reader.positive(Setting::norm_epsilon);
-    if (config.rms_norm_eps >= 1)
-        reader.fail(reader.name(Setting::norm_epsilon) + " is not below 1");
+    config.norm_eps = reader.positive(Setting::norm_epsilon);
+    if (config.norm_eps >= 1) reader.fail(reader.name(Setting::norm_epsilon) + " is not below 1");
     config.tie_embeddings = reader.flag(Setting::tie_embeddings);
     config.bos_ids = reader.ids(Setting::bos_ids, config.vocab_size);
     config.eos_ids = reader.ids(Setting::eos_ids, config.vocab_size);
     config.layers.assign(static_cast<std::size_t>(n_layers),
                          read_layer(reader, config.hidden_size));
-    config.rope = read_rope(reader, config.layers.front().head_dim);
+    config.ropes.push_back(read_rope(reader, config.layers.front().attention.head_dim));
     resolve_tensors(family, reader.flag(Setting::attention_bias), config);
     config.hf_json = std::string(json_text);
     return config;

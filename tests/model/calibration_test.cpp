@@ -151,7 +151,7 @@ TEST(CalibrationWalk, BlocksMayBeFinishedWithoutCollecting) {
     const auto windows = windows_of(source.model);
     CalibrationWalk walk(source, windows, {}, {});
     walk.finish(0);
-    HessianSum inside(source.model.layers[1].intermediate_size);
+    HessianSum inside(source.model.layers[1].mlp.width);
     walk.collect(1, 3, inside);
     expect_close(inside, reference_sums(source, windows)[1][3], 2e-5);
 }

@@ -60,7 +60,7 @@ TEST(Rope, Llama3ScalingKeepsShortWavesDividesLongOnesAndBlendsBetween) {
 }
 
 TEST(Rope, ScoresDependOnlyOnTheDistanceOfPositions) {
-    const RopeConfig c = test::tiny_llama().rope;
+    const RopeConfig c = test::tiny_llama().ropes.front();
     const RopeTable table(c, 64);
     const Matrix q0 = test::random_matrix(1, c.dims, 1.0, 1);
     const Matrix k0 = test::random_matrix(1, c.dims, 1.0, 2);

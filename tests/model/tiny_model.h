@@ -75,9 +75,9 @@ inline MemorySource random_model(const ModelConfig& config, std::uint64_t seed) 
         random_matrix(config.vocab_size, config.hidden_size, 1.0, ++seed);
     for (const LayerConfig& layer : config.layers) {
         for (const ModelTensor& t : layer.tensors)
-            if (is_norm(t.role)) vector(t.name + ".weight", t.cols, 1.0, 0.2);
+            if (is_vector(t.role)) vector(t.weight(), t.cols, 1.0, 0.2);
         for (const ModelTensor& t : layer.tensors)
-            if (!is_norm(t.role)) weight(t);
+            if (!is_vector(t.role)) weight(t);
         for (const ModelTensor& t : layer.tensors)
             if (t.bias) vector(t.name + ".bias", t.rows, 0.0, 0.3);
     }
@@ -167,7 +167,7 @@ inline Reference reference_forward(const MemorySource& source, const std::vector
         if (source.has(part + ".bias")) y.rowwise() += tensor(part + ".bias").row(0);
         return y;
     };
-    const std::vector<float> frequency = rope_frequencies(c.rope);
+    const std::vector<float> frequency = rope_frequencies(c.ropes.front());
     Reference out;
     MatrixD stream(count, c.hidden_size);
     const MatrixD embedding = tensor(c.embedding.name + ".weight");
@@ -175,19 +175,19 @@ inline Reference reference_forward(const MemorySource& source, const std::vector
         stream.row(t) = embedding.row(tokens[static_cast<std::size_t>(t)]);
     for (const LayerConfig& layer : c.layers) {
         const auto named = [&](TensorRole role) { return layer.tensor(role).name; };
-        const Index head_dim = layer.head_dim;
+        const Index head_dim = layer.attention.head_dim;
         std::vector<MatrixD> inputs;
         MatrixD x = reference_norm(
-            stream, source.read(named(TensorRole::attention_norm) + ".weight"), c.rms_norm_eps);
+            stream, source.read(named(TensorRole::attention_norm) + ".weight"), c.norm_eps);
         inputs.push_back(x);
         MatrixD q = product(x, named(TensorRole::query));
         MatrixD k = product(x, named(TensorRole::key));
         const MatrixD v = product(x, named(TensorRole::value));
-        reference_rope(q, layer.n_heads, head_dim, frequency);
-        reference_rope(k, layer.n_kv_heads, head_dim, frequency);
-        MatrixD a = MatrixD::Zero(count, layer.n_heads * head_dim);
-        for (Index h = 0; h < layer.n_heads; ++h) {
-            const Index kv = h / (layer.n_heads / layer.n_kv_heads) * head_dim;
+        reference_rope(q, layer.attention.n_heads, head_dim, frequency);
+        reference_rope(k, layer.attention.n_kv_heads, head_dim, frequency);
+        MatrixD a = MatrixD::Zero(count, layer.attention.n_heads * head_dim);
+        for (Index h = 0; h < layer.attention.n_heads; ++h) {
+            const Index kv = h / (layer.attention.n_heads / layer.attention.n_kv_heads) * head_dim;
             for (Index t = 0; t < count; ++t) {
                 std::vector<double> score(static_cast<std::size_t>(t) + 1);
                 double sum = 0;
@@ -207,7 +207,7 @@ inline Reference reference_forward(const MemorySource& source, const std::vector
         inputs.push_back(a);
         stream += product(a, named(TensorRole::attention_out));
         x = reference_norm(stream, source.read(named(TensorRole::mlp_norm) + ".weight"),
-                           c.rms_norm_eps);
+                           c.norm_eps);
         inputs.push_back(x);
         const MatrixD gate = product(x, named(TensorRole::gate));
         const MatrixD inside = (gate.array() / (1.0 + (-gate.array()).exp()))
@@ -218,7 +218,7 @@ inline Reference reference_forward(const MemorySource& source, const std::vector
         out.group_input.push_back(std::move(inputs));
     }
     const MatrixD x =
-        reference_norm(stream, source.read(c.final_norm.name + ".weight"), c.rms_norm_eps);
+        reference_norm(stream, source.read(c.final_norm.name + ".weight"), c.norm_eps);
     out.logits = x * tensor(c.output().name + ".weight").transpose();
     return out;
 }

@@ -28,17 +28,18 @@ std::string summary(const ModelConfig& c) {
         out << t.name << " " << t.gguf_name << " " << t.rows << "x" << t.cols << " " << t.bias
             << " " << t.gguf_pair_heads << "; ";
     };
-    out << c.architecture << " " << c.max_position << " " << c.rms_norm_eps << " "
-        << c.tie_embeddings << " ";
+    out << c.architecture << " " << c.max_position << " " << c.norm_eps << " " << c.tie_embeddings
+        << " ";
     list(c.bos_ids);
     list(c.eos_ids);
-    out << static_cast<int>(c.rope.scaling) << " " << c.rope.theta << " " << c.rope.dims << " "
-        << c.rope.factor << " " << c.rope.low_freq_factor << " " << c.rope.high_freq_factor << " "
-        << c.rope.original_max_position << "\n";
+    out << static_cast<int>(c.ropes.front().scaling) << " " << c.ropes.front().theta << " "
+        << c.ropes.front().dims << " " << c.ropes.front().factor << " "
+        << c.ropes.front().low_freq_factor << " " << c.ropes.front().high_freq_factor << " "
+        << c.ropes.front().original_max_position << "\n";
     tensor(c.embedding);
     for (const LayerConfig& layer : c.layers) {
-        out << layer.n_heads << " " << layer.n_kv_heads << " " << layer.head_dim << " "
-            << layer.intermediate_size << ": ";
+        out << layer.attention.n_heads << " " << layer.attention.n_kv_heads << " "
+            << layer.attention.head_dim << " " << layer.mlp.width << ": ";
         for (const ModelTensor& t : layer.tensors) tensor(t);
     }
     tensor(c.final_norm);
@@ -144,7 +145,7 @@ TEST(ConfigKeys, EveryKeyOfRopeScalingIsReadOrRefused) {
             changed["rope_scaling"][key] = value;
             expect_read_or_refused(base, changed, key, value);
             base["rope_scaling"]["finetuned"] = true;
-            EXPECT_EQ(parse(base).rope.factor, 8.0) << "a note changes nothing";
+            EXPECT_EQ(parse(base).ropes.front().factor, 8.0) << "a note changes nothing";
         }
 }
 

@@ -77,8 +77,8 @@ TEST(FamilyRows, ARowWithNamesOfItsOwnNeedsNothingElse) {
     const ModelConfig config = parse_hf_config(weaver_config, "here", weaver);
     EXPECT_EQ(config.architecture, "weaver");
     EXPECT_EQ(config.hidden_size, 24);
-    EXPECT_EQ(config.rope.theta, 77.0) << "the row's fallback";
-    EXPECT_EQ(config.rope.dims, 6);
+    EXPECT_EQ(config.ropes.front().theta, 77.0) << "the row's fallback";
+    EXPECT_EQ(config.ropes.front().dims, 6);
     EXPECT_TRUE(config.eos_ids.empty());
     std::vector<std::string> names;
     for (const ExpectedTensor& tensor : expected_tensors(config)) names.push_back(tensor.name);

@@ -33,10 +33,10 @@ protected:
         return gguf;
     }
     void expect_equal(const LayerConfig& a, const LayerConfig& b) {
-        EXPECT_EQ(a.intermediate_size, b.intermediate_size);
-        EXPECT_EQ(a.n_heads, b.n_heads);
-        EXPECT_EQ(a.n_kv_heads, b.n_kv_heads);
-        EXPECT_EQ(a.head_dim, b.head_dim);
+        EXPECT_EQ(a.mlp.width, b.mlp.width);
+        EXPECT_EQ(a.attention.n_heads, b.attention.n_heads);
+        EXPECT_EQ(a.attention.n_kv_heads, b.attention.n_kv_heads);
+        EXPECT_EQ(a.attention.head_dim, b.attention.head_dim);
         ASSERT_EQ(a.tensors.size(), b.tensors.size());
         for (std::size_t i = 0; i < a.tensors.size(); ++i) {
             EXPECT_EQ(a.tensors[i].name, b.tensors[i].name);
@@ -61,8 +61,8 @@ TEST_F(GgufConfig, MetadataBecomesAnEqualHfConfiguration) {
         for (std::size_t l = 0; l < config.layers.size(); ++l)
             expect_equal(config.layers[l], expected.layers[l]);
         EXPECT_EQ(config.max_position, expected.max_position);
-        EXPECT_EQ(config.rms_norm_eps, expected.rms_norm_eps);
-        EXPECT_EQ(config.rope.theta, expected.rope.theta);
+        EXPECT_EQ(config.norm_eps, expected.norm_eps);
+        EXPECT_EQ(config.ropes.front().theta, expected.ropes.front().theta);
         EXPECT_EQ(config.tie_embeddings, expected.tie_embeddings);
         EXPECT_EQ(config.bos_ids, expected.bos_ids);
         EXPECT_EQ(config.eos_ids, expected.eos_ids);
@@ -95,15 +95,15 @@ TEST_F(GgufConfig, FrequencyFactorsOfLlama3BecomeItsScaling) {
                                                            : 1 / ((1 - smooth) / 8 + smooth)));
     }
     const ModelConfig config = config_of(with_factors(factors));
-    EXPECT_EQ(config.rope.scaling, RopeConfig::Scaling::llama3);
-    EXPECT_EQ(config.rope.factor, 8.0);
-    EXPECT_EQ(config.rope.low_freq_factor, 1.0);
-    EXPECT_EQ(config.rope.high_freq_factor, 4.0);
-    EXPECT_EQ(config.rope.original_max_position, 1024);
+    EXPECT_EQ(config.ropes.front().scaling, RopeConfig::Scaling::llama3);
+    EXPECT_EQ(config.ropes.front().factor, 8.0);
+    EXPECT_EQ(config.ropes.front().low_freq_factor, 1.0);
+    EXPECT_EQ(config.ropes.front().high_freq_factor, 4.0);
+    EXPECT_EQ(config.ropes.front().original_max_position, 1024);
     factors[5] *= 1.01F;
     EXPECT_THAT(error_of([&] { config_of(with_factors(factors)); }),
                 HasSubstr("rope_freqs.weight"));
-    EXPECT_EQ(config_of(with_factors(std::vector<float>(8, 1.0F))).rope.scaling,
+    EXPECT_EQ(config_of(with_factors(std::vector<float>(8, 1.0F))).ropes.front().scaling,
               RopeConfig::Scaling::none);
     EXPECT_THAT(error_of([&] { config_of(with_factors({1.0F, 2.0F})); }), HasSubstr("2 factors"));
     EXPECT_THAT(error_of([&] { config_of(with_factors(std::vector<float>(8, NAN))); }),
@@ -113,8 +113,8 @@ TEST_F(GgufConfig, FrequencyFactorsOfLlama3BecomeItsScaling) {
 TEST_F(GgufConfig, LinearScalingIsKept) {
     GgufBuilder gguf = tiny_gguf(TinyModel());
     gguf.set("llama.rope.scaling.type", "linear").set("llama.rope.scaling.factor", 4.0F);
-    EXPECT_EQ(config_of(gguf).rope.scaling, RopeConfig::Scaling::linear);
-    EXPECT_EQ(config_of(gguf).rope.factor, 4.0);
+    EXPECT_EQ(config_of(gguf).ropes.front().scaling, RopeConfig::Scaling::linear);
+    EXPECT_EQ(config_of(gguf).ropes.front().factor, 4.0);
     gguf = tiny_gguf(TinyModel());
     gguf.set("llama.rope.scaling.type", "yarn").set("llama.rope.scaling.factor", 4.0F);
     EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("yarn"));
@@ -139,9 +139,9 @@ TEST_F(GgufConfig, AFactorAloneMeansLinearScaling) {
     for (const char* key : {"llama.rope.scaling.factor", "llama.rope.scale_linear"}) {
         GgufBuilder gguf = tiny_gguf(TinyModel());
         gguf.set(key, 2.0F);
-        EXPECT_EQ(config_of(gguf).rope.scaling, RopeConfig::Scaling::linear);
+        EXPECT_EQ(config_of(gguf).ropes.front().scaling, RopeConfig::Scaling::linear);
         gguf.set("llama.rope.scaling.type", "none");
-        EXPECT_EQ(config_of(gguf).rope.scaling, RopeConfig::Scaling::none);
+        EXPECT_EQ(config_of(gguf).ropes.front().scaling, RopeConfig::Scaling::none);
     }
 }
 

@@ -46,16 +46,16 @@ TEST(ModelConfig, ReadsALlamaConfiguration) {
     EXPECT_EQ(config.hidden_size, 32);
     ASSERT_EQ(config.n_layers(), 2);
     for (const LayerConfig& layer : config.layers) {
-        EXPECT_EQ(layer.intermediate_size, 64);
-        EXPECT_EQ(layer.n_heads, 2);
-        EXPECT_EQ(layer.n_kv_heads, 1);
-        EXPECT_EQ(layer.head_dim, 24);
+        EXPECT_EQ(layer.mlp.width, 64);
+        EXPECT_EQ(layer.attention.n_heads, 2);
+        EXPECT_EQ(layer.attention.n_kv_heads, 1);
+        EXPECT_EQ(layer.attention.head_dim, 24);
     }
     EXPECT_EQ(config.max_position, 64);
-    EXPECT_EQ(config.rms_norm_eps, 1e-5);
-    EXPECT_EQ(config.rope.theta, 500000.0);
-    EXPECT_EQ(config.rope.dims, 24);
-    EXPECT_EQ(config.rope.scaling, RopeConfig::Scaling::none);
+    EXPECT_EQ(config.norm_eps, 1e-5);
+    EXPECT_EQ(config.ropes.front().theta, 500000.0);
+    EXPECT_EQ(config.ropes.front().dims, 24);
+    EXPECT_EQ(config.ropes.front().scaling, RopeConfig::Scaling::none);
     EXPECT_TRUE(config.tie_embeddings);
     EXPECT_EQ(biased(config), "");
     EXPECT_EQ(config.bos_ids, std::vector<std::int64_t>{1});
@@ -69,11 +69,11 @@ TEST(ModelConfig, AbsentKeysMeanWhatTransformersAssumes) {
                             "tie_word_embeddings", "bos_token_id", "eos_token_id", "hidden_act"})
         json.erase(key);
     ModelConfig config = parse(json);
-    EXPECT_EQ(config.layers[1].n_kv_heads, config.layers[1].n_heads);
-    EXPECT_EQ(config.layers[1].head_dim, 16);
+    EXPECT_EQ(config.layers[1].attention.n_kv_heads, config.layers[1].attention.n_heads);
+    EXPECT_EQ(config.layers[1].attention.head_dim, 16);
     EXPECT_EQ(config.max_position, 2048);
-    EXPECT_EQ(config.rms_norm_eps, 1e-6);
-    EXPECT_EQ(config.rope.theta, 10000.0);
+    EXPECT_EQ(config.norm_eps, 1e-6);
+    EXPECT_EQ(config.ropes.front().theta, 10000.0);
     EXPECT_FALSE(config.tie_embeddings);
     EXPECT_EQ(config.bos_ids, std::vector<std::int64_t>{1});
     json["bos_token_id"] = nullptr;
@@ -98,21 +98,21 @@ TEST(ModelConfig, BothSpellingsOfRopeAreRead) {
     new_form["rope_parameters"]["rope_theta"] = 500000.0;
     for (const Json& json : {old_form, new_form}) {
         const ModelConfig config = parse(json);
-        EXPECT_EQ(config.rope.theta, 500000.0);
-        EXPECT_EQ(config.rope.scaling, RopeConfig::Scaling::llama3);
-        EXPECT_EQ(config.rope.factor, 32.0);
-        EXPECT_EQ(config.rope.low_freq_factor, 1.0);
-        EXPECT_EQ(config.rope.high_freq_factor, 4.0);
-        EXPECT_EQ(config.rope.original_max_position, 8192);
+        EXPECT_EQ(config.ropes.front().theta, 500000.0);
+        EXPECT_EQ(config.ropes.front().scaling, RopeConfig::Scaling::llama3);
+        EXPECT_EQ(config.ropes.front().factor, 32.0);
+        EXPECT_EQ(config.ropes.front().low_freq_factor, 1.0);
+        EXPECT_EQ(config.ropes.front().high_freq_factor, 4.0);
+        EXPECT_EQ(config.ropes.front().original_max_position, 8192);
     }
     Json linear = base_config();
     linear["rope_scaling"] = {{"type", "linear"}, {"factor", 2}};
-    EXPECT_EQ(parse(linear).rope.scaling, RopeConfig::Scaling::linear);
-    EXPECT_EQ(parse(linear).rope.factor, 2.0);
+    EXPECT_EQ(parse(linear).ropes.front().scaling, RopeConfig::Scaling::linear);
+    EXPECT_EQ(parse(linear).ropes.front().factor, 2.0);
     Json plain = base_config();
     plain["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 7.0}};
-    EXPECT_EQ(parse(plain).rope.scaling, RopeConfig::Scaling::none);
-    EXPECT_EQ(parse(plain).rope.theta, 7.0);
+    EXPECT_EQ(parse(plain).ropes.front().scaling, RopeConfig::Scaling::none);
+    EXPECT_EQ(parse(plain).ropes.front().theta, 7.0);
 }
 
 TEST(ModelConfig, RopeScalingReplacesRopeParametersWhole) {
@@ -120,14 +120,14 @@ TEST(ModelConfig, RopeScalingReplacesRopeParametersWhole) {
     json["rope_theta"] = 7000.0;
     json["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 2.0}};
     json["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 3000.0}};
-    EXPECT_EQ(parse(json).rope.scaling, RopeConfig::Scaling::linear);
-    EXPECT_EQ(parse(json).rope.theta, 7000.0);
+    EXPECT_EQ(parse(json).ropes.front().scaling, RopeConfig::Scaling::linear);
+    EXPECT_EQ(parse(json).ropes.front().theta, 7000.0);
     json["rope_scaling"]["rope_theta"] = 5000.0;
-    EXPECT_EQ(parse(json).rope.theta, 5000.0);
+    EXPECT_EQ(parse(json).ropes.front().theta, 5000.0);
     for (const Json& nothing : {Json(nullptr), Json::object()}) {
         json["rope_scaling"] = nothing;
-        EXPECT_EQ(parse(json).rope.scaling, RopeConfig::Scaling::none);
-        EXPECT_EQ(parse(json).rope.theta, 3000.0);
+        EXPECT_EQ(parse(json).ropes.front().scaling, RopeConfig::Scaling::none);
+        EXPECT_EQ(parse(json).ropes.front().theta, 3000.0);
     }
 }
 
@@ -137,9 +137,9 @@ TEST(ModelConfig, OriginalContextMayStandInTwoPlacesIfTheyAgree) {
         {"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 1}, {"high_freq_factor", 4}};
     EXPECT_THAT(error_of([&] { parse(json); }), HasSubstr("original_max_position_embeddings"));
     json["original_max_position_embeddings"] = 64;
-    EXPECT_EQ(parse(json).rope.original_max_position, 64);
+    EXPECT_EQ(parse(json).ropes.front().original_max_position, 64);
     json["rope_scaling"]["original_max_position_embeddings"] = 64;
-    EXPECT_EQ(parse(json).rope.original_max_position, 64);
+    EXPECT_EQ(parse(json).ropes.front().original_max_position, 64);
     json["original_max_position_embeddings"] = 16;
     EXPECT_THAT(error_of([&] { parse(json); }), AllOf(HasSubstr(" is 64"), HasSubstr(" is 16")));
 }
