@@ -6,6 +6,7 @@
 #include <cmath>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 #include "model/token_loss.h"
@@ -15,21 +16,23 @@ namespace vq {
 
 namespace {
 
-constexpr Index default_ctx = 2048;
-
 struct Window {
     Index first;  // token
     Index count;
-    Index loss;  // index of its first loss
+    Index context;  // tokens that are only read; the one after them is the first that counts
+    Index loss;     // index of its first loss
+
+    Index losses() const { return count - context; }
 };
 
-std::vector<Window> cut_windows(Index tokens, Index ctx) {
+std::vector<Window> cut_windows(Index tokens, Index ctx, EvalProtocol protocol) {
+    const bool halves = protocol == EvalProtocol::llamacpp;
     std::vector<Window> windows;
     Index loss = 0;
-    for (Index first = 0; first + 2 <= tokens; first += ctx) {
+    for (Index first = 0; first + (halves ? ctx : 2) <= tokens; first += ctx) {
         const Index count = std::min(ctx, tokens - first);
-        windows.push_back({first, count, loss});
-        loss += count - 1;
+        windows.push_back({first, count, halves ? ctx / 2 + 1 : 1, loss});
+        loss += windows.back().losses();
     }
     return windows;
 }
@@ -55,7 +58,7 @@ double window_error(const std::vector<Window>& windows, const std::vector<double
     double sum = 0;
     for (const Window& w : windows) {
         double off = 0;
-        for (Index i = w.loss; i < w.loss + w.count - 1; ++i)
+        for (Index i = w.loss; i < w.loss + w.losses(); ++i)
             off += x[static_cast<std::size_t>(i)] - average;
         sum += off * off;
     }
@@ -63,19 +66,42 @@ double window_error(const std::vector<Window>& windows, const std::vector<double
     return std::sqrt(sum * n / (n - 1)) / static_cast<double>(x.size());
 }
 
-// Linear interpolation between the two nearest ranks.
-double quantile(std::vector<double> x, double q) {
-    std::sort(x.begin(), x.end());
+// Of sorted values; linear interpolation between the two nearest ranks.
+double quantile(const std::vector<double>& x, double q) {
     const double at = q * static_cast<double>(x.size() - 1);
     const auto below = static_cast<std::size_t>(at);
     const std::size_t above = std::min(below + 1, x.size() - 1);
     return x[below] + (at - static_cast<double>(below)) * (x[above] - x[below]);
 }
 
+// What the losses of all tokens come to beside a reference.
+void compare(const std::vector<Window>& windows, const std::vector<double>& reference_nll,
+             std::vector<double> kl, const std::vector<Choice>& choices, EvalResult& result) {
+    result.reference_perplexity = std::exp(mean(reference_nll));
+    result.kld_mean = mean(kl);
+    result.kld_stderr = standard_error(kl, result.kld_mean);
+    result.kld_stderr_windows = window_error(windows, kl, result.kld_mean);
+    std::sort(kl.begin(), kl.end());
+    result.kld_median = quantile(kl, 0.5);
+    result.kld_p90 = quantile(kl, 0.9);
+    result.kld_p99 = quantile(kl, 0.99);
+    result.kld_p999 = quantile(kl, 0.999);
+    result.kld_max = kl.back();
+    const auto share = [&](auto&& holds) {
+        return static_cast<double>(std::count_if(choices.begin(), choices.end(), holds)) /
+               static_cast<double>(choices.size());
+    };
+    result.top1_agreement = share([](const Choice& c) { return c.same_top; });
+    result.top5_agreement = share([](const Choice& c) { return c.top_in_five; });
+    result.flips_gained = share([](const Choice& c) { return c.right && !c.reference_right; });
+    result.flips_lost = share([](const Choice& c) { return !c.right && c.reference_right; });
+}
+
 }  // namespace
 
 Index eval_ctx(const EvalOptions& options, const ModelConfig& config) {
-    if (options.ctx == 0) return std::min(default_ctx, config.max_position);
+    const Index usual = options.protocol == EvalProtocol::llamacpp ? 512 : 2048;
+    if (options.ctx == 0) return std::min(usual, config.max_position);
     if (options.ctx < 2)
         throw Error("a window must have at least 2 tokens", "ctx " + std::to_string(options.ctx),
                     "use a larger context");
@@ -88,11 +114,20 @@ Index eval_ctx(const EvalOptions& options, const ModelConfig& config) {
 }
 
 std::vector<TokenId> eval_tokens(const Tokenizer& tokenizer, std::string_view text,
-                                 const std::string& where) {
-    std::vector<TokenId> ids = tokenizer.encode(text, false);
+                                 const std::string& where, EvalProtocol protocol) {
+    std::vector<TokenId> ids = tokenizer.encode(text, protocol == EvalProtocol::llamacpp);
     if (ids.size() < 2)
         throw Error("the text has fewer than 2 tokens", where, "give a longer text");
     return ids;
+}
+
+TokenId begin_token(const Tokenizer& tokenizer) {
+    // What stands around a text stands around one without a word too; an end token alone would
+    // come after a word.
+    const std::vector<TokenId> around = tokenizer.encode("a", true);
+    const std::vector<TokenId> plain = tokenizer.encode("a", false);
+    const bool first = !around.empty() && !plain.empty() && around.front() != plain.front();
+    return first ? around.front() : -1;
 }
 
 EvalResult evaluate(const LanguageModel& model, const LanguageModel* reference,
@@ -116,15 +151,22 @@ EvalResult evaluate(const LanguageModel& model, const LanguageModel* reference,
                     "give a longer text");
     check_tokens(tokens, model.config().vocab_size);
 
-    const std::vector<Window> windows = cut_windows(static_cast<Index>(tokens.size()), result.ctx);
+    const std::vector<Window> windows =
+        cut_windows(static_cast<Index>(tokens.size()), result.ctx, options.protocol);
+    // One window of llama.cpp's is no sample, and it refuses too.
+    if (options.protocol == EvalProtocol::llamacpp && windows.size() < 2)
+        throw Error(
+            "the text is shorter than two windows",
+            std::to_string(tokens.size()) + " tokens, windows of " + std::to_string(result.ctx),
+            "give a longer text or a smaller --ctx");
     result.windows = static_cast<Index>(windows.size());
-    result.tokens = windows.back().loss + windows.back().count - 1;
+    result.tokens = windows.back().loss + windows.back().losses();
     result.has_reference = reference != nullptr;
     const auto losses = static_cast<std::size_t>(result.tokens);
     std::vector<double> nll(losses);
     std::vector<double> reference_nll(reference != nullptr ? losses : 0);
     std::vector<double> kl(reference != nullptr ? losses : 0);
-    std::vector<std::uint8_t> agree(reference != nullptr ? losses : 0);
+    std::vector<Choice> choices(reference != nullptr ? losses : 0);
 
     std::mutex mutex;
     Index done = 0;
@@ -134,8 +176,12 @@ EvalResult evaluate(const LanguageModel& model, const LanguageModel* reference,
             const std::lock_guard lock(mutex);
             progress.check();
         }
-        const auto ids = tokens.subspan(static_cast<std::size_t>(window.first),
-                                        static_cast<std::size_t>(window.count));
+        const auto text = tokens.subspan(static_cast<std::size_t>(window.first),
+                                         static_cast<std::size_t>(window.count));
+        std::vector<TokenId> ids(text.begin(), text.end());
+        if (options.begin >= 0) ids.front() = options.begin;
+        const auto targets = std::span(ids).subspan(static_cast<std::size_t>(window.context));
+        const Index skipped = window.context - 1;  // a token is predicted from the one before it
         const auto hidden = model.scratch().floats(window.count * model.config().hidden_size);
         model.forward(ids, nullptr, hidden.floats());
         TokenLosses out{.nll = nll.data() + window.loss};
@@ -145,10 +191,12 @@ EvalResult evaluate(const LanguageModel& model, const LanguageModel* reference,
             reference->forward(ids, nullptr, other.floats());
             out.reference_nll = reference_nll.data() + window.loss;
             out.kl = kl.data() + window.loss;
-            out.agree = agree.data() + window.loss;
-            token_losses(model, hidden.floats(), reference, other.floats(), ids.subspan(1), out);
+            out.choice = choices.data() + window.loss;
+            token_losses(model, hidden.floats() + skipped * model.config().hidden_size, reference,
+                         other.floats() + skipped * reference->config().hidden_size, targets, out);
         } else {
-            token_losses(model, hidden.floats(), nullptr, nullptr, ids.subspan(1), out);
+            token_losses(model, hidden.floats() + skipped * model.config().hidden_size, nullptr,
+                         nullptr, targets, out);
         }
         const std::lock_guard lock(mutex);
         done += window.count;
@@ -161,16 +209,7 @@ EvalResult evaluate(const LanguageModel& model, const LanguageModel* reference,
     result.nll_stderr = standard_error(nll, result.nll_mean);
     result.nll_stderr_windows = window_error(windows, nll, result.nll_mean);
     result.perplexity = std::exp(result.nll_mean);
-    if (reference != nullptr) {
-        result.reference_perplexity = std::exp(mean(reference_nll));
-        result.kld_mean = mean(kl);
-        result.kld_stderr = standard_error(kl, result.kld_mean);
-        result.kld_median = quantile(kl, 0.5);
-        result.kld_p99 = quantile(kl, 0.99);
-        Index same = 0;
-        for (const std::uint8_t a : agree) same += a;
-        result.top1_agreement = static_cast<double>(same) / static_cast<double>(result.tokens);
-    }
+    if (reference != nullptr) compare(windows, reference_nll, std::move(kl), choices, result);
     result.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     result.tokens_per_second = static_cast<double>(tokens.size()) / result.seconds;
@@ -191,9 +230,16 @@ Json to_json(const EvalResult& result) {
         json["reference_perplexity"] = result.reference_perplexity;
         json["kld_mean"] = result.kld_mean;
         json["kld_stderr"] = result.kld_stderr;
+        json["kld_stderr_windows"] = result.kld_stderr_windows;
         json["kld_median"] = result.kld_median;
+        json["kld_p90"] = result.kld_p90;
         json["kld_p99"] = result.kld_p99;
+        json["kld_p999"] = result.kld_p999;
+        json["kld_max"] = result.kld_max;
         json["top1_agreement"] = result.top1_agreement;
+        json["top5_agreement"] = result.top5_agreement;
+        json["flips_gained"] = result.flips_gained;
+        json["flips_lost"] = result.flips_lost;
     }
     return json;
 }

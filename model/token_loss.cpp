@@ -2,7 +2,9 @@
 #include "model/token_loss.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "base/error.h"
@@ -32,8 +34,34 @@ struct RunningSum {
     }
 };
 
+// The five largest logits met so far, the largest first.
+struct TopFive {
+    std::array<float, 5> logits;
+    std::array<Index, 5> tokens{};
+
+    TopFive() { logits.fill(-std::numeric_limits<float>::infinity()); }
+    // Most slices have nothing to add, and their largest logit is known.
+    void offer(float largest, const float* slice, Index n, Index first) {
+        if (!(largest > logits.back())) return;
+        for (Index i = 0; i < n; ++i) {
+            if (!(slice[i] > logits.back())) continue;
+            std::size_t at = logits.size() - 1;
+            for (; at > 0 && slice[i] > logits[at - 1]; --at) {
+                logits[at] = logits[at - 1];
+                tokens[at] = tokens[at - 1];
+            }
+            logits[at] = slice[i];
+            tokens[at] = first + i;
+        }
+    }
+    bool has(Index token) const {
+        return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
+    }
+};
+
 struct TokenState {
     RunningSum model;
+    TopFive five;
     RunningSum reference;
     double cross = 0;  // sum_j exp(r_j - top) (r_j - l_j)
     double target = 0;
@@ -73,12 +101,14 @@ void tile_losses(const HeadInput& model, const HeadInput* reference,
             TokenState& s = states[static_cast<std::size_t>(t)];
             const Index target = targets[static_cast<std::size_t>(t)] - first;
             const float* x = own.floats() + t * n;
-            s.model.raise(kernel.max(x, n), x, n, first);
+            const float largest = kernel.max(x, n);
+            s.model.raise(largest, x, n, first);
             if (target >= 0 && target < n) s.target = x[target];
             if (reference == nullptr) {
                 s.model.sum += kernel.exp_sum(x, n, static_cast<float>(s.model.top));
                 continue;
             }
+            s.five.offer(largest, x, n, first);
             const float* r = other.floats() + t * n;
             s.cross *= s.reference.raise(kernel.max(r, n), r, n, first);
             if (target >= 0 && target < n) s.reference_target = r[target];
@@ -98,7 +128,10 @@ void tile_losses(const HeadInput& model, const HeadInput* reference,
         const double kl = s.cross / s.reference.sum - reference_log_sum + log_sum;
         out.reference_nll[t] = reference_log_sum - s.reference_target;
         out.kl[t] = kl < 0 ? 0 : kl;  // below 0 only by rounding
-        out.agree[t] = s.model.argmax == s.reference.argmax ? 1 : 0;
+        out.choice[t] = {.same_top = s.model.argmax == s.reference.argmax,
+                         .top_in_five = s.five.has(s.reference.argmax),
+                         .right = s.model.argmax == targets[t],
+                         .reference_right = s.reference.argmax == targets[t]};
     }
 }
 
@@ -111,7 +144,7 @@ void token_losses(const LanguageModel& model, const float* hidden, const Languag
     VQ_ASSERT(out.nll != nullptr);
     if (reference != nullptr) {
         VQ_ASSERT(reference->config().vocab_size == model.config().vocab_size);
-        VQ_ASSERT(out.reference_nll != nullptr && out.kl != nullptr && out.agree != nullptr);
+        VQ_ASSERT(out.reference_nll != nullptr && out.kl != nullptr && out.choice != nullptr);
     }
     const Kernels& kernel = kernels(active_isa());
     const auto tokens = static_cast<Index>(targets.size());
@@ -129,7 +162,7 @@ void token_losses(const LanguageModel& model, const float* hidden, const Languag
         }
         part.reference_nll = out.reference_nll + first;
         part.kl = out.kl + first;
-        part.agree = out.agree + first;
+        part.choice = out.choice + first;
         const HeadInput r(*reference, reference_hidden + first * reference->config().hidden_size,
                           count);
         tile_losses(x, &r, part_targets, part, kernel);

@@ -13,14 +13,23 @@
 
 namespace vq {
 
+/// How two models' choices of a token compare. Of tokens with the same logit the first counts as
+/// the likelier.
+struct Choice {
+    bool same_top = false;     ///< both models' most likely tokens are the same
+    bool top_in_five = false;  ///< the reference's is among the model's five most likely
+    bool right = false;        ///< the model's most likely token is the target
+    bool reference_right = false;
+};
+
 /// Results, one a token; each array has targets.size() elements. Those of the second group are
 /// null or all there; they need a reference.
 struct TokenLosses {
     double* nll = nullptr;  ///< -log p(target), in nats
 
     double* reference_nll = nullptr;
-    double* kl = nullptr;           ///< KL(reference || model), in nats; never below 0
-    std::uint8_t* agree = nullptr;  ///< 1 where both models' most likely tokens are the same
+    double* kl = nullptr;  ///< KL(reference || model), in nats; never below 0
+    Choice* choice = nullptr;
 };
 
 /// hidden (targets.size(), hidden_size) is what LanguageModel::forward left for the tokens before

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 #include "tests/model/tiny_model.h"
@@ -21,7 +23,19 @@ struct Expected {
     std::vector<double> kl;
     std::vector<Index> window_sizes;
     double agree = 0;
+    double five = 0;
+    double gained = 0;
+    double lost = 0;
 };
+
+/// The tokens by their logits, the largest first.
+std::vector<Index> ranking(const VectorD& logits) {
+    std::vector<Index> order(static_cast<std::size_t>(logits.size()));
+    std::iota(order.begin(), order.end(), Index{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](Index a, Index b) { return logits[a] > logits[b]; });
+    return order;
+}
 
 double log_sum(const VectorD& logits) {
     const double top = logits.maxCoeff();
@@ -45,14 +59,18 @@ Expected expected(const MemorySource& source, const MemorySource* reference,
             out.nll.push_back(log_sum(l) - l[window[static_cast<std::size_t>(t) + 1]]);
             const VectorD p = (q.array() - log_sum(q)).exp();
             out.kl.push_back(p.dot(q - l) - log_sum(q) + log_sum(l));
-            Index a = 0;
-            Index b = 0;
-            l.maxCoeff(&a);
-            q.maxCoeff(&b);
+            const std::vector<Index> order = ranking(l);
+            const Index a = order.front();
+            const Index b = ranking(q).front();
+            const Index target = window[static_cast<std::size_t>(t) + 1];
             out.agree += a == b ? 1 : 0;
+            out.five += std::find(order.begin(), order.begin() + 5, b) != order.begin() + 5 ? 1 : 0;
+            out.gained += a == target && b != target ? 1 : 0;
+            out.lost += a != target && b == target ? 1 : 0;
         }
     }
-    out.agree /= static_cast<double>(out.nll.size());
+    for (double* count : {&out.agree, &out.five, &out.gained, &out.lost})
+        *count /= static_cast<double>(out.nll.size());
     return out;
 }
 
@@ -111,18 +129,71 @@ TEST_F(Evaluate, DivergenceMatchesTheReference) {
     EXPECT_GT(mean(want.kl), 0.5);
     EXPECT_NEAR(got.kld_mean, mean(want.kl), 1e-4 * mean(want.kl));
     EXPECT_NEAR(got.top1_agreement, want.agree, 1e-9);
+    EXPECT_NEAR(got.top5_agreement, want.five, 1e-9);
+    EXPECT_GT(want.five, want.agree);
+    EXPECT_NEAR(got.flips_gained, want.gained, 1e-9);
+    EXPECT_NEAR(got.flips_lost, want.lost, 1e-9);
+    EXPECT_GT(want.gained + want.lost, 0);
     std::sort(want.kl.begin(), want.kl.end());
     EXPECT_NEAR(got.kld_median, (want.kl[247] + want.kl[248]) / 2, 1e-3);  // 496 losses
+    EXPECT_NEAR(got.kld_p90, (want.kl[445] + want.kl[446]) / 2, 1e-3 + want.kl[446] - want.kl[445]);
     EXPECT_NEAR(got.kld_p99, want.kl[490], 0.1 + want.kl[491] - want.kl[489]);
+    EXPECT_NEAR(got.kld_p999, want.kl[494] + 0.505 * (want.kl[495] - want.kl[494]), 1e-3);
+    EXPECT_NEAR(got.kld_max, want.kl[495], 1e-3);
     EXPECT_NEAR(got.reference_perplexity, std::exp(mean(expected(other, nullptr, tokens, 150).nll)),
                 1e-3 * got.reference_perplexity);
+}
+
+TEST_F(Evaluate, WindowsMakeTheErrorOfTheDivergence) {
+    const Expected want = expected(source, &other, tokens, 100);
+    const double m = mean(want.kl);
+    double sum = 0;
+    std::size_t at = 0;
+    for (const Index size : want.window_sizes) {
+        double off = 0;
+        for (Index i = 0; i < size; ++i, ++at) off += want.kl[at] - m;
+        sum += off * off;
+    }
+    const EvalResult got = evaluate(model, &reference, tokens, {.ctx = 100}, {});
+    EXPECT_NEAR(got.kld_stderr_windows,
+                std::sqrt(sum * 5 / 4) / static_cast<double>(want.kl.size()), 1e-4);
+}
+
+TEST_F(Evaluate, LlamaCppScoresTheSecondHalvesOfWholeWindows) {
+    constexpr Index ctx = 64;
+    constexpr TokenId begin = 7;
+    double sum = 0;
+    Index count = 0;
+    for (Index first = 0; first + ctx <= 500; first += ctx) {
+        std::vector<TokenId> window(tokens.begin() + first, tokens.begin() + first + ctx);
+        window.front() = begin;
+        const MatrixD logits = test::reference_forward(source, window).logits;
+        for (Index t = ctx / 2; t + 1 < ctx; ++t, ++count) {
+            const VectorD l = logits.row(t).transpose();
+            sum += log_sum(l) - l[window[static_cast<std::size_t>(t) + 1]];
+        }
+    }
+    const EvalOptions options{.ctx = ctx, .protocol = EvalProtocol::llamacpp, .begin = begin};
+    const EvalResult got = evaluate(model, nullptr, tokens, options, {});
+    EXPECT_EQ(got.windows, 7);
+    EXPECT_EQ(got.tokens, 7 * 31);
+    EXPECT_EQ(got.tokens, count);
+    EXPECT_NEAR(got.nll_mean, sum / static_cast<double>(count), 1e-4);
+    EvalOptions plain = options;
+    plain.begin = -1;
+    EXPECT_NE(evaluate(model, nullptr, tokens, plain, {}).nll_mean, got.nll_mean);
+    EXPECT_EQ(eval_ctx({.protocol = EvalProtocol::llamacpp}, source.model), 512);
+    EXPECT_THROW(evaluate(model, nullptr, std::span(tokens).first(100), options, {}), Error);
 }
 
 TEST_F(Evaluate, AModelDoesNotDivergeFromItself) {
     const EvalResult got = evaluate(model, &model, tokens, {.ctx = 200}, {});
     EXPECT_EQ(got.kld_mean, 0);
     EXPECT_EQ(got.kld_p99, 0);
+    EXPECT_EQ(got.kld_max, 0);
     EXPECT_EQ(got.top1_agreement, 1);
+    EXPECT_EQ(got.top5_agreement, 1);
+    EXPECT_EQ(got.flips_gained + got.flips_lost, 0);
     EXPECT_DOUBLE_EQ(got.reference_perplexity, got.perplexity);
 }
 
