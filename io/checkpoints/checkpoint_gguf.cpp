@@ -70,7 +70,7 @@ public:
                                 values.data() + row * size.cols);
             }
         });
-        file_.file().release(data);
+        file_.release(tensor, data);
         if (heads > 0 && size.rows == 1) {
             const Matrix as_stored = values;
             for (Index i = 0; i < size.cols; ++i)
@@ -87,7 +87,7 @@ public:
                 const ByteSpan data = file_.data(tensor);
                 hasher.add(ggml_type_name(static_cast<std::uint32_t>(tensor.type)));
                 hasher.add(data.data(), data.size());
-                file_.file().release(data);
+                file_.release(tensor, data);
             });
     }
 

@@ -131,10 +131,7 @@ Json token_ids(const GgufFile& file, std::initializer_list<const char*> keys,
 }
 
 /// What metadata says beside config.json's keys must be what the runtime does.
-void refuse_unsupported(const MetadataReader& reader, const GgufFile& file, std::int64_t head_dim) {
-    if (file.get_int("split.count").value_or(1) > 1)
-        throw Error("is one part of a split model", file.path(),
-                    "merge the parts into one GGUF file first");
+void refuse_unsupported(const MetadataReader& reader, std::int64_t head_dim) {
     if (reader.integer(reader.key("expert_count")).value_or(0) > 0)
         reader.fail(reader.key("expert_count"), "a mixture of experts");
     const std::string value_length = reader.key("attention.value_length");
@@ -157,7 +154,7 @@ ModelConfig gguf_model_config(const GgufFile& file, std::span<const Family> tabl
     if (heads < 1) reader.fail(heads_key, fmt::format("a count of {}", heads));
     const std::int64_t head_dim =
         reader.integer(reader.key(Setting::head_dim)).value_or(hidden / heads);
-    refuse_unsupported(reader, file, head_dim);
+    refuse_unsupported(reader, head_dim);
     const ConfigKey* theta_key = find_key(family, Setting::rope_theta);
     const double theta = file.get_float(reader.key(Setting::rope_theta))
                              .value_or(Json::parse(theta_key->fallback).get<double>());

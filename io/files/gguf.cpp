@@ -3,285 +3,30 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
-#include <cstdlib>
 #include <cstring>
-#include <limits>
-#include <utility>
 
 #include "base/error.h"
-#include "io/files/checked_math.h"
+#include "io/files/gguf_split.h"
 
 namespace vq {
-namespace {
 
-constexpr std::uint32_t magic = 0x46554747;  // "GGUF"
-constexpr int max_array_depth = 4;
-constexpr std::uint32_t max_rank = 4;
-constexpr const char* damaged = "the file is damaged or incomplete: get it again";
-
-/// Bytes of a fixed-size value; 0 for strings and arrays.
-std::int64_t fixed_bytes(GgufType type) {
-    switch (type) {
-        case GgufType::u8:
-        case GgufType::i8:
-        case GgufType::boolean: return 1;
-        case GgufType::u16:
-        case GgufType::i16: return 2;
-        case GgufType::u32:
-        case GgufType::i32:
-        case GgufType::f32: return 4;
-        case GgufType::u64:
-        case GgufType::i64:
-        case GgufType::f64: return 8;
-        default: return 0;
-    }
-}
-
-bool is_integer(GgufType type) {
-    switch (type) {
-        case GgufType::u8:
-        case GgufType::i8:
-        case GgufType::u16:
-        case GgufType::i16:
-        case GgufType::u32:
-        case GgufType::i32:
-        case GgufType::u64:
-        case GgufType::i64: return true;
-        default: return false;
-    }
-}
-
-template <class T>
-T load(const std::uint8_t* at) {
-    T value;
-    std::memcpy(&value, at, sizeof(value));
-    return value;
-}
-
-/// An f32 as the double that its shortest decimal form names: what the file's writer had in mind.
-double widen(float x) {
-    return std::strtod(fmt::format("{}", x).c_str(), nullptr);
-}
-
-/// Decodes a fixed-size value of `type`.
-GgufValue decode(GgufType type, const std::uint8_t* at) {
-    using Signed = std::int64_t;
-    switch (type) {
-        case GgufType::u8: return {type, Signed{load<std::uint8_t>(at)}};
-        case GgufType::i8: return {type, Signed{load<std::int8_t>(at)}};
-        case GgufType::u16: return {type, Signed{load<std::uint16_t>(at)}};
-        case GgufType::i16: return {type, Signed{load<std::int16_t>(at)}};
-        case GgufType::u32: return {type, Signed{load<std::uint32_t>(at)}};
-        case GgufType::i32: return {type, Signed{load<std::int32_t>(at)}};
-        case GgufType::i64: return {type, load<Signed>(at)};
-        case GgufType::f32: return {type, widen(load<float>(at))};
-        case GgufType::f64: return {type, load<double>(at)};
-        case GgufType::boolean: return {type, *at != 0};
-        case GgufType::u64: {
-            const auto value = load<std::uint64_t>(at);
-            if (value > static_cast<std::uint64_t>(std::numeric_limits<Signed>::max()))
-                return {type, value};
-            return {type, static_cast<Signed>(value)};
+GgufFile::GgufFile(const std::string& path) : path_(path) {
+    std::vector<GgufPart> parts = open_gguf_parts(path);
+    version_ = parts.front().header.version;
+    values_ = std::move(parts.front().header.values);
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        for (GgufTensor& tensor : parts[i].header.tensors) {
+            tensor.part = i;
+            const auto [known, added] = index_.emplace(tensor.name, tensors_.size());
+            if (!added)
+                throw Error("tensor stands in two parts of the model, the other one is " +
+                                parts[tensors_[known->second].part].file.path(),
+                            parts[i].file.path() + ": " + tensor.name,
+                            "get the parts of one and the same model");
+            tensors_.push_back(std::move(tensor));
         }
-        default: VQ_ASSERT(false);
     }
-    return {};
-}
-
-/// Walks over the file; every step checks what is left.
-class Cursor {
-public:
-    Cursor(ByteSpan bytes, std::string where) : bytes_(bytes), where_(std::move(where)) {}
-
-    std::int64_t position() const { return static_cast<std::int64_t>(at_); }
-    std::int64_t left() const { return static_cast<std::int64_t>(bytes_.size() - at_); }
-    /// What is being read, for messages: "" or the key's or tensor's name.
-    void set_item(std::string item) { item_ = std::move(item); }
-
-    [[noreturn]] void fail(const std::string& what, const std::string& todo = damaged) const {
-        throw Error(what, item_.empty() ? where_ : where_ + ": " + item_, todo);
-    }
-
-    ByteSpan take(std::int64_t bytes) {
-        if (bytes < 0 || bytes > left())
-            fail(fmt::format("file ends at byte {} inside its header", bytes_.size()));
-        const ByteSpan part = bytes_.subspan(at_, static_cast<std::size_t>(bytes));
-        at_ += static_cast<std::size_t>(bytes);
-        return part;
-    }
-    template <class T>
-    T number() {
-        return load<T>(take(sizeof(T)).data());
-    }
-    /// A count of things that take at least `least` bytes each.
-    std::int64_t count(std::int64_t least, const char* things) {
-        const auto value = number<std::uint64_t>();
-        if (value > static_cast<std::uint64_t>(left() / least))
-            fail(fmt::format("{} {} do not fit into the file", value, things));
-        return static_cast<std::int64_t>(value);
-    }
-    std::string_view text() {
-        const ByteSpan part = take(count(1, "bytes of text"));
-        return {reinterpret_cast<const char*>(part.data()), part.size()};
-    }
-    GgufType type() {
-        const auto value = number<std::uint32_t>();
-        if (value > static_cast<std::uint32_t>(GgufType::f64))
-            fail(fmt::format("unknown value type {}", value));
-        return static_cast<GgufType>(value);
-    }
-    GgufArray array(int depth) {
-        if (depth > max_array_depth) fail("arrays are nested too deeply");
-        GgufArray array;
-        array.type = type();
-        const std::int64_t fixed = fixed_bytes(array.type);
-        const std::int64_t least = fixed > 0 ? fixed : array.type == GgufType::string ? 8 : 12;
-        array.count = count(least, "array elements");
-        const std::size_t begin = at_;
-        if (fixed > 0) {
-            take(array.count * fixed);
-        } else {
-            for (std::int64_t i = 0; i < array.count; ++i) {
-                if (array.type == GgufType::string)
-                    text();
-                else
-                    this->array(depth + 1);
-            }
-        }
-        array.bytes = bytes_.subspan(begin, at_ - begin);
-        return array;
-    }
-    GgufValue value() {
-        const GgufType kind = type();
-        if (kind == GgufType::string) return {kind, text()};
-        if (kind == GgufType::array) return {kind, array(1)};
-        return decode(kind, take(fixed_bytes(kind)).data());
-    }
-
-private:
-    ByteSpan bytes_;
-    std::string where_, item_;
-    std::size_t at_ = 0;
-};
-
-/// A name for messages: control bytes and over-long names would garble the one line of an error.
-std::string printable(std::string_view text) {
-    std::string out;
-    for (const char c : text.substr(0, 80)) out += c >= ' ' && c < 127 ? c : '?';
-    return out;
-}
-
-GgufTensor read_tensor_info(Cursor& cursor) {
-    GgufTensor tensor;
-    cursor.set_item("tensor list");
-    tensor.name = cursor.text();
-    cursor.set_item(printable(tensor.name));
-    const auto rank = cursor.number<std::uint32_t>();
-    if (rank == 0 || rank > max_rank) cursor.fail(fmt::format("tensor has {} dimensions", rank));
-    for (std::uint32_t i = 0; i < rank; ++i) {
-        const auto extent = cursor.number<std::uint64_t>();
-        if (extent == 0 ||
-            extent > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-            cursor.fail(fmt::format("tensor has an extent of {}", extent));
-        tensor.extents.push_back(static_cast<std::int64_t>(extent));
-    }
-    const auto type = cursor.number<std::uint32_t>();
-    const GgmlTypeInfo* info = ggml_type_info(type);
-    if (info == nullptr)
-        cursor.fail("tensor type " + ggml_type_name(type) + " is not supported",
-                    "use a file with tensors of " + readable_ggml_types());
-    tensor.type = static_cast<GgmlType>(type);
-    const auto count = checked_count(tensor.extents);
-    const auto bytes =
-        count ? checked_product(*count / info->block_size, info->block_bytes) : std::nullopt;
-    if (!bytes) cursor.fail("tensor is too large");
-    if (tensor.extents[0] % info->block_size != 0)
-        cursor.fail(fmt::format("row of {} weights is not a whole number of {} blocks",
-                                tensor.extents[0], info->name));
-    tensor.count = *count;
-    tensor.bytes = *bytes;
-    const auto offset = cursor.number<std::uint64_t>();
-    if (offset > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max() / 2))
-        cursor.fail(fmt::format("tensor offset {} is past the end of the file", offset));
-    tensor.begin = static_cast<std::int64_t>(offset);
-    return tensor;
-}
-
-/// Checks offsets and turns them into positions in the file.
-void place_tensors(std::vector<GgufTensor>& tensors, std::int64_t data_begin,
-                   std::int64_t alignment, std::int64_t file_size, const std::string& path) {
-    std::vector<GgufTensor*> order;
-    order.reserve(tensors.size());
-    for (GgufTensor& tensor : tensors) order.push_back(&tensor);
-    std::sort(order.begin(), order.end(),
-              [](const GgufTensor* a, const GgufTensor* b) { return a->begin < b->begin; });
-    std::int64_t end = 0;
-    const GgufTensor* before = nullptr;
-    for (GgufTensor* tensor : order) {
-        const std::string where = path + ": " + printable(tensor->name);
-        const std::int64_t room = file_size - data_begin;
-        if (tensor->begin % alignment != 0)
-            throw Error(fmt::format("tensor offset {} is not a multiple of the alignment {}",
-                                    tensor->begin, alignment),
-                        where, damaged);
-        if (tensor->begin > room || tensor->bytes > room - tensor->begin)
-            throw Error(
-                fmt::format("tensor reaches past the end of the file ({} bytes at {} of {})",
-                            tensor->bytes, tensor->begin, room),
-                where, damaged);
-        if (tensor->begin < end)
-            throw Error("tensor overlaps " + printable(before->name), where, damaged);
-        end = tensor->begin + tensor->bytes;
-        tensor->begin += data_begin;
-        before = tensor;
-    }
-}
-
-}  // namespace
-
-const char* gguf_type_name(GgufType type) {
-    constexpr std::array names{"u8",      "i8",     "u16",   "i16", "u32", "i32", "f32",
-                               "boolean", "string", "array", "u64", "i64", "f64"};
-    return names.at(static_cast<std::size_t>(type));
-}
-
-GgufFile::GgufFile(const std::string& path) : file_(path) {
-    Cursor cursor(file_.bytes(), path);
-    if (file_.size() < 24 || cursor.number<std::uint32_t>() != magic)
-        throw Error("file does not begin as a GGUF file", path, "check that it is the right file");
-    version_ = cursor.number<std::uint32_t>();
-    if (version_ != 2 && version_ != 3) {
-        const bool swapped = version_ == 0x02000000 || version_ == 0x03000000;
-        throw Error(swapped ? "GGUF file is big-endian"
-                            : fmt::format("GGUF version {} is not supported", version_),
-                    path, "use a little-endian file of version 3");
-    }
-    // The smallest tensor info: empty name, one extent; the smallest pair: empty key, one byte.
-    const std::int64_t tensor_count = cursor.count(8 + 4 + 8 + 4 + 8, "tensors");
-    const std::int64_t pair_count = cursor.count(8 + 4 + 1, "key-value pairs");
-    for (std::int64_t i = 0; i < pair_count; ++i) {
-        cursor.set_item("key-value pairs");
-        std::string key(cursor.text());
-        cursor.set_item(printable(key));
-        GgufValue value = cursor.value();
-        if (!values_.emplace(std::move(key), value).second)
-            cursor.fail("key stands twice in the file");
-    }
-    for (std::int64_t i = 0; i < tensor_count; ++i) {
-        tensors_.push_back(read_tensor_info(cursor));
-        if (!index_.emplace(tensors_.back().name, tensors_.size() - 1).second)
-            cursor.fail("tensor name stands twice in the file");
-    }
-    const std::int64_t alignment = get_int("general.alignment").value_or(32);
-    if (alignment < 1 || alignment > (1 << 20) || (alignment & (alignment - 1)) != 0)
-        throw Error(fmt::format("general.alignment {} is not a power of two", alignment), path,
-                    damaged);
-    const std::int64_t header_end = cursor.position();
-    const std::int64_t data_begin = (header_end + alignment - 1) / alignment * alignment;
-    if (tensor_count > 0)
-        place_tensors(tensors_, data_begin, alignment, std::max(file_.size(), data_begin), path);
+    for (GgufPart& part : parts) files_.push_back(std::move(part.file));
 }
 
 const GgufTensor* GgufFile::find_tensor(const std::string& name) const {
@@ -290,8 +35,19 @@ const GgufTensor* GgufFile::find_tensor(const std::string& name) const {
 }
 
 ByteSpan GgufFile::data(const GgufTensor& tensor) const {
-    return file_.bytes().subspan(static_cast<std::size_t>(tensor.begin),
-                                 static_cast<std::size_t>(tensor.bytes));
+    return files_[tensor.part].bytes().subspan(static_cast<std::size_t>(tensor.begin),
+                                               static_cast<std::size_t>(tensor.bytes));
+}
+
+ByteSpan GgufFile::slice(const GgufTensor& tensor, std::int64_t index) const {
+    VQ_ASSERT(tensor.extents.size() == 3 && index >= 0 && index < tensor.extents[2]);
+    const std::int64_t bytes = tensor.bytes / tensor.extents[2];
+    return data(tensor).subspan(static_cast<std::size_t>(index * bytes),
+                                static_cast<std::size_t>(bytes));
+}
+
+void GgufFile::release(const GgufTensor& tensor, ByteSpan part) const {
+    files_[tensor.part].release(part);
 }
 
 const GgufValue* GgufFile::find(const std::string& key) const {
@@ -344,27 +100,16 @@ std::optional<std::vector<std::string_view>> GgufFile::get_strings(const std::st
     const GgufArray* array = find_array(key, "an array of strings");
     if (array == nullptr) return std::nullopt;
     if (array->type != GgufType::string) wrong_type(key, "an array of strings");
-    std::vector<std::string_view> out;
-    out.reserve(static_cast<std::size_t>(array->count));
-    Cursor cursor(array->bytes, path() + ": " + key);
-    for (std::int64_t i = 0; i < array->count; ++i) out.push_back(cursor.text());
-    return out;
+    return gguf_strings(*array);
 }
 
 std::optional<std::vector<std::int64_t>> GgufFile::get_ints(const std::string& key) const {
     const GgufArray* array = find_array(key, "an array of integers");
     if (array == nullptr) return std::nullopt;
-    if (!is_integer(array->type)) wrong_type(key, "an array of integers");
-    std::vector<std::int64_t> out(static_cast<std::size_t>(array->count));
-    const std::int64_t step = fixed_bytes(array->type);
-    for (std::size_t i = 0; i < out.size(); ++i) {
-        const GgufValue value =
-            decode(array->type, array->bytes.data() + static_cast<std::int64_t>(i) * step);
-        if (!std::holds_alternative<std::int64_t>(value.value))
-            wrong_type(key, "an array of integers below 2^63");
-        out[i] = std::get<std::int64_t>(value.value);
-    }
-    return out;
+    if (!is_gguf_integer(array->type)) wrong_type(key, "an array of integers");
+    auto values = gguf_ints(*array);
+    if (!values) wrong_type(key, "an array of integers below 2^63");
+    return values;
 }
 
 std::optional<std::vector<float>> GgufFile::get_floats(const std::string& key) const {
@@ -388,8 +133,7 @@ std::string GgufFile::require_string(const std::string& key) const {
 
 bool is_gguf(const std::string& path) {
     try {
-        const MappedFile file(path);
-        return file.size() >= 4 && load<std::uint32_t>(file.bytes().data()) == magic;
+        return has_gguf_magic(MappedFile(path).bytes());
     } catch (const Error&) {
         return false;
     }

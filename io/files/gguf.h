@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GGUF: magic, version, counts, key-value pairs, tensor infos, padding, data. The reader maps the
-// file, checks every length against what is left of it, and hands out views; nothing is copied that
-// is not asked for.
+// A model in GGUF form: one file, or the parts of a split one ("model-00001-of-00003.gguf"), of
+// which any may be named. The files are mapped; what is handed out are views.
 #pragma once
 
 #include <cstdint>
@@ -10,69 +9,32 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <variant>
 #include <vector>
 
-#include "io/files/ggml_dequant.h"
-#include "io/files/mapped_file.h"
+#include "io/files/gguf_header.h"
 
 namespace vq {
 
-/// Types of metadata values, numbered as in the file.
-enum class GgufType : std::uint32_t {
-    u8 = 0,
-    i8,
-    u16,
-    i16,
-    u32,
-    i32,
-    f32,
-    boolean,
-    string,
-    array,
-    u64,
-    i64,
-    f64
-};
-/// "u8", "string", ...
-const char* gguf_type_name(GgufType type);
-
-/// An array still in its stored form; elements of strings have been walked over and fit.
-struct GgufArray {
-    GgufType type = GgufType::u8;
-    std::int64_t count = 0;
-    ByteSpan bytes;
-};
-
-/// Integers that fit int64 are held as such; larger u64 values stay unsigned.
-struct GgufValue {
-    GgufType type = GgufType::u8;
-    std::variant<std::int64_t, std::uint64_t, double, bool, std::string_view, GgufArray> value;
-};
-
-struct GgufTensor {
-    std::string name;
-    GgmlType type = GgmlType::f32;
-    std::vector<std::int64_t> extents;  ///< ggml order: extents[0] is the contiguous one (columns)
-    std::int64_t count = 0;
-    std::int64_t begin = 0;  ///< first byte, counted from the start of the file
-    std::int64_t bytes = 0;
-};
-
 class GgufFile {
 public:
-    /// Opens and checks versions 2 and 3, little-endian (the two share one layout). Throws Error
-    /// with the key's or tensor's name for whatever does not fit.
+    /// Opens the file, and all other parts of a split model. Throws Error with the key's, tensor's
+    /// or part's name for whatever is missing or does not fit.
     explicit GgufFile(const std::string& path);
 
-    const std::string& path() const { return file_.path(); }
-    const MappedFile& file() const { return file_; }
+    /// As it was given.
+    const std::string& path() const { return path_; }
     std::uint32_t version() const { return version_; }
+    /// Of all parts, in their order.
     const std::vector<GgufTensor>& tensors() const { return tensors_; }
     /// nullptr when there is none.
     const GgufTensor* find_tensor(const std::string& name) const;
     ByteSpan data(const GgufTensor& tensor) const;
+    /// Of a tensor with three extents (in, out, E): the bytes of matrix `index` of E.
+    ByteSpan slice(const GgufTensor& tensor, std::int64_t index) const;
+    /// MappedFile::release() of a part of what data() or slice() gave.
+    void release(const GgufTensor& tensor, ByteSpan part) const;
 
+    /// Of a split model: what its first part says.
     const std::map<std::string, GgufValue>& values() const { return values_; }
     bool has(const std::string& key) const { return values_.count(key) != 0; }
     /// nullptr when there is none.
@@ -97,7 +59,8 @@ private:
     [[noreturn]] void wrong_type(const std::string& key, const char* wanted) const;
     const GgufArray* find_array(const std::string& key, const char* wanted) const;
 
-    MappedFile file_;
+    std::string path_;
+    std::vector<MappedFile> files_;  ///< part by part
     std::uint32_t version_ = 0;
     std::map<std::string, GgufValue> values_;
     std::vector<GgufTensor> tensors_;

@@ -179,10 +179,16 @@ void check_extents(std::vector<SafetensorInfo>& tensors, std::int64_t data_begin
                 path + ": " + info.name, damaged);
         if (info.begin < end)
             throw Error("tensor overlaps " + before->name, path + ": " + info.name, damaged);
+        if (info.begin > end)
+            throw Error(fmt::format("{} bytes before the tensor belong to none", info.begin - end),
+                        path + ": " + info.name, damaged);
         end = info.begin + info.bytes;
         info.begin += data_begin;
         before = &info;
     }
+    if (end < room)
+        throw Error(fmt::format("file goes on for {} bytes behind its last tensor", room - end),
+                    path, damaged);
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 # Readers and writers of model files.
 vqkit_test(formats_test
   SOURCES files/mapped_file_test.cpp files/safetensors_test.cpp files/ggml_dequant_test.cpp
-          files/gguf_test.cpp tokenizers/gguf_tokenizer_test.cpp
+          files/gguf_split_test.cpp files/gguf_test.cpp tokenizers/gguf_tokenizer_test.cpp
           checkpoints/checkpoint_test.cpp
   DEPS vqkit_formats)
 vqkit_test(families_test

@@ -267,6 +267,16 @@ TEST_F(Gguf, TensorsThatDoNotFitAreRefusedByName) {
     EXPECT_THAT(error_of_tensor({256}, 4242, -1), HasSubstr("type 4242"));
 }
 
+TEST_F(Gguf, BytesBehindTheLastTensorAreRefused) {
+    std::string bytes = small_file().bytes();
+    write_bytes(path_, bytes);
+    read_all(path_);
+    write_bytes(path_, bytes + "\n");
+    EXPECT_THAT(error_of([&] { read_all(path_); }), HasSubstr("behind its last tensor"));
+    write_bytes(path_, GgufBuilder().set("name", "no tensors").bytes());
+    read_all(path_);
+}
+
 TEST_F(Gguf, NamesWithControlBytesStayOnOneLine) {
     GgufBuilder gguf;
     gguf.tensor("bad\nname\x1B[2J", {16}, 4242, std::string(64, '\0'));

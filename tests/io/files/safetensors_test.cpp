@@ -172,6 +172,13 @@ TEST_F(Safetensors, OverlapIsRefusedWithBothNames) {
                 AllOf(HasSubstr("overlaps v"), HasSubstr(": w:")));
 }
 
+TEST_F(Safetensors, BytesThatBelongToNoTensorAreRefused) {
+    const std::string one = R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})";
+    EXPECT_THAT(error_of_header(one, 8), AllOf(HasSubstr("4 bytes before"), HasSubstr(": w:")));
+    EXPECT_THAT(error_of_header(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 5),
+                HasSubstr("1 bytes behind its last tensor"));
+}
+
 TEST_F(Safetensors, ShapesThatDoNotMatchTheBytesAreRefused) {
     EXPECT_THAT(error_of_header(R"({"w":{"dtype":"F16","shape":[3],"data_offsets":[0,8]}})", 8),
                 AllOf(HasSubstr("6 bytes"), HasSubstr(": w:")));
