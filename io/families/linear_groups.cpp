@@ -58,4 +58,9 @@ std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer) {
     return groups;
 }
 
+std::vector<std::string> table_names(const ModelConfig& config) {
+    if (config.tie_embeddings) return {config.embedding.weight()};
+    return {config.embedding.weight(), config.head.weight()};
+}
+
 }  // namespace vq

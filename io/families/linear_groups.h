@@ -47,4 +47,8 @@ struct LinearGroup {
 /// their inputs arise.
 std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer);
 
+/// The matrices with a row for each word of the vocabulary: the embedding, then a head of its own.
+/// All tensors that are neither these nor in a group are small and kept as they are.
+std::vector<std::string> table_names(const ModelConfig& config);
+
 }  // namespace vq

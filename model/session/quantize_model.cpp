@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <set>
 
 #include "base/cancel.h"
 #include "base/error.h"
@@ -91,7 +90,7 @@ public:
         for (const std::string& name : source_.names())
             if (!store_.has(name)) {
                 progress_.check();
-                store_.write_part(store_dense(name, source_.read(name)));
+                store_.write_part(store_dense(name, source_.read(name), is_table(name)));
             }
         meta.shared = shared_.arrays();
         store_.finish(meta, source_.names());
@@ -100,6 +99,11 @@ public:
     }
 
 private:
+    bool is_table(const std::string& name) const {
+        const std::vector<std::string> tables = table_names(source_.config());
+        return std::find(tables.begin(), tables.end(), name) != tables.end();
+    }
+
     void block(Index layer) {
         progress_.report(done_, total_, fmt::format("layer {}", layer));
         const std::vector<LinearGroup> groups = linear_groups(source_.config(), layer);
@@ -186,7 +190,7 @@ private:
         const std::string bias = bias_of(plan.name);
         if (s.bias && source_.has(bias))
             store_.write_part(store_dense(
-                bias, corrected_bias(source_.read(bias), target, layer.what, inputs.sum)));
+                bias, corrected_bias(source_.read(bias), target, layer.what, inputs.sum), false));
         store_.write_part(stored);
         TensorReport t;
         t.dead_columns = layer.hessian.dead_columns;
@@ -286,22 +290,15 @@ private:
 std::vector<TensorPlan> model_tensors(const WeightSource& source) {
     std::vector<TensorPlan> tensors;
     const ModelConfig& config = source.config();
-    std::set<std::string> linear;
     for (Index l = 0; l < config.n_layers(); ++l) {
         const std::vector<LinearGroup> groups = linear_groups(config, l);
         for (std::size_t g = 0; g < groups.size(); ++g)
-            for (const std::string& name : groups[g].names) {
-                linear.insert(name);
+            for (const std::string& name : groups[g].names)
                 tensors.push_back(
                     {name, source.shape(name), PlanRole::linear, l, static_cast<Index>(g), {}});
-            }
     }
-    // All other matrices are tables: a row for each word of the vocabulary.
-    for (const std::string& name : source.names()) {
-        const TensorShape shape = source.shape(name);
-        if (!linear.contains(name) && shape.rows > 1)
-            tensors.push_back({name, shape, PlanRole::embedding, -1, -1, {}});
-    }
+    for (const std::string& name : table_names(config))
+        tensors.push_back({name, source.shape(name), PlanRole::embedding, -1, -1, {}});
     return tensors;
 }
 

@@ -60,9 +60,9 @@ std::string run_fingerprint(const std::string& content_hash, const ModelPlan& pl
                             std::uint64_t seed);
 
 /// Writes every tensor of `source` through `store`: those of the plan coded as it says, the rest
-/// dense (matrices as fp16, vectors as fp32), and finishes it with `meta`. Text flows through the
-/// original embedding. Throws Cancelled when asked to stop; finished parts then stay for a resumed
-/// run.
+/// dense (tables of the vocabulary as fp16, all else as fp32), and finishes it with `meta`. Text
+/// flows through the original embedding. Throws Cancelled when asked to stop; finished parts then
+/// stay for a resumed run.
 QuantizeReport quantize_model(const WeightSource& source, const HessianSource& hessians,
                               const ModelPlan& plan, std::uint64_t seed, StoreMeta meta,
                               StoreWriter& store, const Progress& progress);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "io/families/linear_groups.h"
 #include "io/hdf5/store.h"
 #include "model/calibration.h"
 
@@ -36,11 +37,13 @@ double Session::model_bytes(const ModelPlan& plan) const {
     std::set<std::string> coded;
     for (const TensorPlan& t : plan.tensors) coded.insert(t.name);
     double bytes = (size.linear_bits + size.embedding_bits) / 8;
-    // Norms and biases are kept in 32 bits, matrices in 16.
+    // Tables of the vocabulary are kept in 16 bits, all else in 32.
+    const std::vector<std::string> tables = table_names(source_->config());
+    const std::set<std::string> halved(tables.begin(), tables.end());
     for (const std::string& name : source_->names()) {
         if (coded.contains(name)) continue;
         const TensorShape shape = source_->shape(name);
-        bytes += static_cast<double>(shape.rows * shape.cols) * (shape.rows > 1 ? 2 : 4);
+        bytes += static_cast<double>(shape.rows * shape.cols) * (halved.contains(name) ? 2 : 4);
     }
     return bytes;
 }

@@ -54,12 +54,10 @@ public:
 
 private:
     PackedTensor dense(const ParsedTensor& tensor) const {
+        // What a store holds in 16 bits are tables of the vocabulary, all else is small.
         const Matrix& values = tensor.dense;
-        const bool matrix = values.rows() > 1;
-        if (matrix && matrices_ == PackedMatrices::int8) {
-            if (values.cwiseAbs().maxCoeff() > 127 * 65504.0F)
-                throw Error("a value is too large for the scale of an 8-bit block", tensor.name,
-                            "export with --dtype f16 or to safetensors");
+        const bool table = tensor.dense_type == ElementType::f16;
+        if (table && matrices_ == PackedMatrices::int8) {
             ParsedTensor bytes;
             bytes.name = tensor.name;
             bytes.shape = tensor.shape;
@@ -70,7 +68,7 @@ private:
         t.name = tensor.name;
         t.rows = values.rows();
         t.cols = values.cols();
-        if (matrix || tensor.dense_type == ElementType::f16) {
+        if (table) {
             t.kind = TensorKind::dense_f16;
             t.dense = Array::from_f16({values.size()}, values.data()).bytes;
         } else {

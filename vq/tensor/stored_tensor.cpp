@@ -188,12 +188,12 @@ StoredTensor store_tensor(const std::string& name, const QuantizedTensor& layer,
     return out;
 }
 
-StoredTensor store_dense(const std::string& name, const Matrix& w) {
+StoredTensor store_dense(const std::string& name, const Matrix& w, bool halved) {
     StoredTensor out;
     out.name = name;
     out.shape = {w.rows(), w.cols()};
     out.spec = {{"code", "dense"}};
-    const bool half = w.rows() > 1 && w.size() > 0 && w.cwiseAbs().maxCoeff() < 65000.0F;
+    const bool half = halved && w.size() > 0 && w.cwiseAbs().maxCoeff() < 65000.0F;
     const std::vector<Index> shape =
         w.rows() > 1 ? std::vector<Index>{w.rows(), w.cols()} : std::vector<Index>{w.cols()};
     out.arrays["dense"] =

@@ -16,9 +16,9 @@ namespace vq {
 StoredTensor store_tensor(const std::string& name, const QuantizedTensor& layer,
                           const std::string& method);
 
-/// The same of a tensor that is not quantized: fp16, or fp32 where that would overflow and for
-/// vectors, which are cheap (and norms are sensitive).
-StoredTensor store_dense(const std::string& name, const Matrix& w);
+/// The same of a tensor that is not quantized: fp32, or `halved` to fp16 where that does not
+/// overflow.
+StoredTensor store_dense(const std::string& name, const Matrix& w, bool halved);
 
 /// Whether the tensor is not quantized; its attributes are enough.
 bool is_dense(const StoredTensor& stored);
