@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "io/hdf5/store.h"
-#include "model/packed_model.h"
+#include "model/ops/packed_model.h"
 #include "vq/tensor/stored_model.h"
 
 namespace vq::apps {

@@ -15,7 +15,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "io/checkpoints/weight_source.h"
-#include "model/linear.h"
+#include "model/ops/linear.h"
 
 namespace vq::apps {
 

@@ -7,9 +7,10 @@
 #include <span>
 
 #include "base/error.h"
+#include "model/check_runtime.h"
+#include "model/feed_forward/mlp.h"
 #include "model/language_model.h"
 #include "model/transformer.h"
-#include "model/work_split.h"
 
 namespace vq {
 
@@ -17,10 +18,10 @@ namespace {
 
 // How far the text is inside a block.
 enum class Stage : std::uint8_t {
-    entered,   // stream: the block's input
-    attended,  // kept: the attention's output
-    between,   // stream: the input of the block's second half
-    inside,    // the MLP's inside was collected (kept, if there is room)
+    entered,  // stream: the block's input
+    mixed,    // kept: what the mixer's last layer reads
+    between,  // stream: the input of the block's second half
+    inside,   // the MLP's inside was collected (kept, if there is room)
 };
 
 // Windows [first, last) and their tokens [row, row + rows).
@@ -48,7 +49,8 @@ struct CalibrationWalk::Impl {
     ScratchPool scratch;
     std::vector<Index> begin;  // first token of each window, and the end
     Matrix stream;             // (tokens, hidden)
-    Matrix kept;               // the attention's output, then the MLP's inside
+    Matrix kept;               // what the mixer's last layer reads, then the MLP's inside
+    Matrix entered;            // in parallel blocks, from `between` on: what both halves read
     bool inside_kept = false;
     Index layer = 0;
     Stage stage = Stage::entered;
@@ -64,11 +66,15 @@ struct CalibrationWalk::Impl {
 
     /// The block that the text is in.
     const LayerConfig& block() const { return config().layers[static_cast<std::size_t>(layer)]; }
-
-    Linear weights(GroupKind group) const {
-        return load_group(source, layer, group, options.precision, &replacements);
+    /// How many inputs the layers of one of its groups have.
+    Index inputs_of(GroupKind group) const {
+        for (const ModelTensor& tensor : block().tensors)
+            if (group_of(tensor.role) == group) return tensor.cols;
+        VQ_ASSERT(false);
+        return 0;
     }
-    Vector norm(TensorRole role) const { return load_norm(source, block().tensor(role)); }
+
+    LayerWeights weights() const { return {source, layer, options.precision, &replacements}; }
 
     // f(row, rows) for windows [first, last); windows in parallel, or threads inside each window.
     template <class F>
@@ -94,30 +100,48 @@ struct CalibrationWalk::Impl {
         }
     }
 
-    void attend();
-    void add_attention();
+    const float* feed_forward_input(const HalfNorms& norms, Index row, Index rows, float* out);
+    void mix();
+    void add_mixed();
     void start(const std::vector<std::vector<TokenId>>& text);
-    void add_mlp();
+    void add_feed_forward();
     void finish();
     void advance(Stage to);
 };
 
-void CalibrationWalk::Impl::attend() {
-    const Linear qkv = weights(GroupKind::qkv);
-    const Vector weight = norm(TensorRole::attention_norm);
-    kept.resize(tokens(), block().tensor(TensorRole::attention_out).cols);
+void CalibrationWalk::Impl::mix() {
+    const LayerWeights from = weights();
+    const auto mixer = make_mixer(context, from);
+    const HalfNorms norms = mixer_norms(from);
+    kept.resize(tokens(), inputs_of(last_group(block().mixer)));
     for_windows(0, windows(), [&](Index row, Index rows) {
-        attention(context, block(), weight, qkv, stream.row(row).data(), rows, 0, nullptr,
-                  kept.row(row).data(), scratch);
+        const auto normed = scratch.floats(rows * config().hidden_size);
+        const float* x = norms.input(context, stream.row(row).data(), rows, normed.floats());
+        mixer->mix(x, rows, 0, nullptr, kept.row(row).data(), scratch);
     });
 }
 
-void CalibrationWalk::Impl::add_attention() {
-    const Linear out = weights(GroupKind::attention_out);
+void CalibrationWalk::Impl::add_mixed() {
+    const LayerWeights from = weights();
+    const Linear last = from.group(last_group(block().mixer));
+    const HalfNorms norms = mixer_norms(from);
+    if (block().parallel) entered.resize(tokens(), config().hidden_size);
     for_windows(0, windows(), [&](Index row, Index rows) {
-        add_product(out, kept.row(row).data(), rows, stream.row(row).data(), scratch);
+        float* const to = stream.row(row).data();
+        if (block().parallel)
+            norms.before.apply(to, rows, entered.row(row).data(), *context.kernel);
+        norms.add_to_stream(context, rows, to, scratch, [&](float factor, float* sum) {
+            add_product(last, kept.row(row).data(), rows, factor, sum, scratch);
+        });
     });
     kept.resize(0, 0);
+}
+
+/// What the feed-forward reads of some tokens of one window: in `out` or where it lies.
+const float* CalibrationWalk::Impl::feed_forward_input(const HalfNorms& norms, Index row,
+                                                       Index rows, float* out) {
+    if (block().parallel) return entered.row(row).data();
+    return norms.input(context, stream.row(row).data(), rows, out);
 }
 
 /// The inputs of one group, slab after slab.
@@ -126,94 +150,125 @@ public:
     /// Brings the walk to where the group's inputs are.
     Reader(Impl& walk, const LinearGroup& group)
         : walk_(walk), group_(group.kind), width_(group.cols) {
+        const LayerWeights weights = walk.weights();
         switch (group_) {
             case GroupKind::qkv:
+            case GroupKind::delta_in:
+            case GroupKind::conv_in:
                 VQ_ASSERT(walk.stage == Stage::entered);
-                weight_ = walk.norm(TensorRole::attention_norm);
+                norms_ = mixer_norms(weights);
+                break;
+            case GroupKind::latent_query:
+            case GroupKind::latent_kv:
+                VQ_ASSERT(walk.stage == Stage::entered);
+                norms_ = mixer_norms(weights);
+                mixer_ = make_mixer(walk.context, weights);
                 break;
             case GroupKind::attention_out:
-                VQ_ASSERT(walk.stage <= Stage::attended);
-                walk.advance(Stage::attended);
+            case GroupKind::delta_out:
+            case GroupKind::conv_out:
+                VQ_ASSERT(walk.stage <= Stage::mixed);
+                walk.advance(Stage::mixed);
+                norms_ = mixer_norms(weights);
                 break;
             case GroupKind::gate_up:
                 VQ_ASSERT(walk.stage <= Stage::between);
                 walk.advance(Stage::between);
-                weight_ = walk.norm(TensorRole::mlp_norm);
+                norms_ = feed_forward_norms(weights);
                 break;
             case GroupKind::down:
                 walk.advance(Stage::between);
-                mlp_ =
-                    load_mlp(walk.source, walk.layer, walk.options.precision, &walk.replacements);
-                weight_ = walk.norm(TensorRole::mlp_norm);
+                norms_ = feed_forward_norms(weights);
+                inside_ = MlpInside(walk.context, weights, block_mlp, walk.block().mlp.activation);
                 walk.inside_kept = walk.tokens() * width_ * static_cast<Index>(sizeof(float)) <=
                                    walk.options.keep_bytes;
                 if (walk.inside_kept) walk.kept.resize(walk.tokens(), width_);
                 break;
-            default: VQ_ASSERT(false);  // no row of the table has another group
+            default: VQ_ASSERT(false);
         }
     }
 
     /// Size (s.rows, width); valid until the next call.
     const float* read(const Slab& s) {
-        if (group_ == GroupKind::attention_out) return walk_.kept.row(s.row).data();
-        const bool inside = group_ == GroupKind::down;
-        const bool keep = inside && walk_.inside_kept;
+        if (group_ == last_group(walk_.block().mixer)) return walk_.kept.row(s.row).data();
+        const bool keep = group_ == GroupKind::down && walk_.inside_kept;
         if (!keep) slab_.resize(s.rows, width_);
         float* const out = keep ? walk_.kept.row(s.row).data() : slab_.data();
         walk_.for_windows(s.first, s.last, [&](Index row, Index rows) {
-            const float* stream = walk_.stream.row(row).data();
-            float* const to = out + (row - s.row) * width_;
-            if (inside)
-                mlp_hidden(walk_.context, weight_, mlp_, stream, rows, to, walk_.scratch);
-            else
-                norm_rows(walk_.context, stream, rows, weight_, to);
+            read_window(row, rows, out + (row - s.row) * width_);
         });
         return out;
     }
 
-    /// The residual stream that the group's output is added to, or null.
-    const float* stream(const Slab& s) const {
-        const bool adds = group_ == GroupKind::attention_out || group_ == GroupKind::down;
-        return adds ? walk_.stream.row(s.row).data() : nullptr;
+    /// The residual stream that the group's output is added to, in units of that output; null
+    /// where it is not added as it is.
+    const float* stream(const Slab& s) {
+        const bool adds = group_ == last_group(walk_.block().mixer) || group_ == GroupKind::down;
+        if (!adds || !norms_.after.empty()) return nullptr;
+        const float* at = walk_.stream.row(s.row).data();
+        if (norms_.residual_scale == 1.0F) return at;
+        scaled_ = walk_.stream.middleRows(s.row, s.rows) / norms_.residual_scale;
+        return scaled_.data();
     }
 
 private:
+    void read_window(Index row, Index rows, float* to) {
+        const bool second = group_ == GroupKind::gate_up || group_ == GroupKind::down;
+        const bool first_of_half = mixer_ == nullptr && group_ != GroupKind::down;
+        const Index hidden = walk_.config().hidden_size;
+        const auto normed = walk_.scratch.floats(first_of_half ? 0 : rows * hidden);
+        float* const room = first_of_half ? to : normed.floats();
+        const float* x =
+            second ? walk_.feed_forward_input(norms_, row, rows, room)
+                   : norms_.input(walk_.context, walk_.stream.row(row).data(), rows, room);
+        if (mixer_ != nullptr)
+            mixer_->inputs(group_, x, rows, to, walk_.scratch);
+        else if (group_ == GroupKind::down)
+            inside_.apply(x, rows, to, walk_.scratch);
+        else if (x != to)
+            std::copy_n(x, rows * hidden, to);
+    }
+
     Impl& walk_;
     GroupKind group_;
     Index width_;
-    Vector weight_;
-    MlpWeights mlp_;
+    HalfNorms norms_;
+    std::unique_ptr<TokenMixer> mixer_;  // for groups inside of it
+    MlpInside inside_;
     Matrix slab_;
+    Matrix scaled_;
 };
 
-void CalibrationWalk::Impl::add_mlp() {
-    const Linear down = weights(GroupKind::down);
+void CalibrationWalk::Impl::add_feed_forward() {
+    const LayerWeights from = weights();
+    const HalfNorms norms = feed_forward_norms(from);
     if (inside_kept) {
+        const Linear down = from.group(GroupKind::down);
         for_windows(0, windows(), [&](Index row, Index rows) {
-            add_product(down, kept.row(row).data(), rows, stream.row(row).data(), scratch);
+            norms.add_to_stream(
+                context, rows, stream.row(row).data(), scratch, [&](float factor, float* to) {
+                    add_product(down, kept.row(row).data(), rows, factor, to, scratch);
+                });
         });
         return;
     }
-    const MlpWeights mlp = load_mlp(source, layer, options.precision, &replacements);
-    const Vector weight = norm(TensorRole::mlp_norm);
+    const auto half = make_feed_forward(context, from);
     for_windows(0, windows(), [&](Index row, Index rows) {
-        for (Index at = 0; at < rows; at += Linear::tile_tokens) {
-            const Index count = std::min(Linear::tile_tokens, rows - at);
-            float* const x = stream.row(row + at).data();
-            const auto inside = scratch.floats(count * block().mlp.width);
-            mlp_hidden(context, weight, mlp, x, count, inside.floats(), scratch);
-            add_product(down, inside.floats(), count, x, scratch);
-        }
+        const auto normed = scratch.floats(rows * config().hidden_size);
+        const float* x = feed_forward_input(norms, row, rows, normed.floats());
+        norms.add_to_stream(
+            context, rows, stream.row(row).data(), scratch,
+            [&](float factor, float* to) { half->add(x, rows, factor, to, scratch); });
     });
 }
 
 void CalibrationWalk::Impl::advance(Stage to) {
     if (stage == Stage::entered && to > Stage::entered) {
-        attend();
-        stage = Stage::attended;
+        mix();
+        stage = Stage::mixed;
     }
-    if (stage == Stage::attended && to > Stage::attended) {
-        add_attention();
+    if (stage == Stage::mixed && to > Stage::mixed) {
+        add_mixed();
         stage = Stage::between;
     }
 }
@@ -227,12 +282,15 @@ void CalibrationWalk::Impl::start(const std::vector<std::vector<TokenId>>& text)
     Index row = 0;
     for (const auto& window : text)
         for (const TokenId id : window) stream.row(row++) = embedding.row(id);
+    const auto scale = static_cast<float>(config().embedding_scale);
+    if (scale != 1) stream *= scale;
 }
 
 void CalibrationWalk::Impl::finish() {
     advance(Stage::inside);
-    add_mlp();
+    add_feed_forward();
     kept.resize(0, 0);
+    entered.resize(0, 0);
     inside_kept = false;
     replacements.clear();
     stage = Stage::entered;
@@ -243,6 +301,7 @@ CalibrationWalk::CalibrationWalk(const WeightSource& source,
                                  const std::vector<std::vector<TokenId>>& windows,
                                  const CalibrationOptions& options, const Progress& progress) {
     const ModelConfig& config = source.config();
+    check_runtime(config);
     const Index positions = longest(windows);
     if (positions == 0)
         throw Error("the calibration text has no tokens", "calibration text", "give a longer text");

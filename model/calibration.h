@@ -10,7 +10,7 @@
 #include "io/checkpoints/weight_source.h"
 #include "io/tokenizers/tokenizer.h"
 #include "model/layer_walk.h"
-#include "model/linear.h"
+#include "model/ops/linear.h"
 
 namespace vq {
 

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/ops/work_split.h"
 #include "model/token_loss.h"
-#include "model/work_split.h"
 
 namespace vq {
 

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <mutex>
-#include <optional>
 #include <utility>
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "model/packed_linear.h"
+#include "model/check_runtime.h"
+#include "model/ops/packed_linear.h"
 
 namespace vq {
 
@@ -24,6 +24,11 @@ Index checked_positions(const ModelConfig& config, Index positions) {
     return positions;
 }
 
+const ModelConfig& checked(const ModelConfig& config) {
+    check_runtime(config);
+    return config;
+}
+
 }  // namespace
 
 void check_tokens(std::span<const TokenId> tokens, Index vocab_size) {
@@ -37,19 +42,17 @@ void check_tokens(std::span<const TokenId> tokens, Index vocab_size) {
 }
 
 KvCache::KvCache(const ModelConfig& config, Index capacity) : capacity_(capacity) {
-    for (const LayerConfig& layer : config.layers) {
-        const Index width = layer.attention.n_kv_heads * layer.attention.head_dim;
-        layers_.push_back({Matrix(capacity, width), Matrix(capacity, width)});
-    }
+    for (const LayerConfig& layer : config.layers)
+        layers_.push_back(make_mixer_state(config, layer, capacity));
 }
 
 LanguageModel::LanguageModel(const WeightSource& source, Precision precision, Index positions,
                              const Progress& progress, bool packed_head)
-    : context_(source.config(), checked_positions(source.config(), positions)),
+    : context_(checked(source.config()), checked_positions(source.config(), positions)),
       scratch_(std::make_unique<ScratchPool>()),
-      norm_(load_norm(source, config().final_norm)) {
+      norm_(load_norm(source, config().final_norm, config().norm)) {
     const auto layers = config().layers.size();
-    std::vector<std::optional<Block>> loaded(layers);
+    blocks_.resize(layers);
     std::mutex mutex;
     std::size_t done = 0;
     parallel_for(config().n_layers(), [&](Index layer) {
@@ -57,27 +60,32 @@ LanguageModel::LanguageModel(const WeightSource& source, Precision precision, In
             const std::lock_guard lock(mutex);
             progress.check();
         }
-        loaded[static_cast<std::size_t>(layer)].emplace(source, layer, precision);
+        blocks_[static_cast<std::size_t>(layer)] =
+            std::make_unique<Block>(context_, LayerWeights{source, layer, precision});
         const std::lock_guard lock(mutex);
         progress.report(static_cast<double>(++done), static_cast<double>(layers),
                         "reading weights");
     });
-    blocks_.reserve(layers);
-    for (auto& block : loaded) blocks_.push_back(std::move(*block));
 
     if (precision != Precision::bf16) packed_ = source.packed();
-    const std::string head_name = config().output().weight();
+    const ModelTensor& output = config().output();
+    const auto scale = static_cast<float>(config().logit_scale);
+    if (scale != 1) norm_.scale(scale);
+    Vector bias;
+    if (output.bias) bias = scale * load_vector(source, output.name + ".bias");
     if (packed_ != nullptr && packed_head) {
-        head_ = Linear(PackedLinear(packed_, {head_name}, precision == Precision::fp32), Vector());
+        head_ =
+            Linear(PackedLinear(packed_, {output.weight()}, precision == Precision::fp32), bias);
     } else {
         embedding_ = source.read(config().embedding.weight());
-        const Matrix own_head = config().tie_embeddings ? Matrix() : source.read(head_name);
+        const Matrix own_head = config().tie_embeddings ? Matrix() : source.read(output.weight());
         const Matrix* head = config().tie_embeddings ? &embedding_ : &own_head;
-        head_ = Linear(std::span(&head, 1), Vector(),
+        head_ = Linear(std::span(&head, 1), bias,
                        precision == Precision::int8 ? fastest_precision() : precision);
         if (packed_ != nullptr) embedding_ = Matrix();
         VQ_ASSERT(packed_ != nullptr || embedding_.rows() == config().vocab_size);
     }
+    if (config().logit_softcap > 0) head_.cap_outputs(static_cast<float>(config().logit_softcap));
     VQ_ASSERT(head_.out() == config().vocab_size);
 }
 
@@ -104,18 +112,19 @@ void LanguageModel::forward(std::span<const TokenId> tokens, KvCache* cache, flo
             std::copy_n(embedding_.row(tokens[static_cast<std::size_t>(t)]).data(), width,
                         hidden + t * width);
     }
+    const auto scale = static_cast<float>(config().embedding_scale);
+    if (scale != 1) Eigen::Map<Vector>(hidden, count * width) *= scale;
     for (std::size_t layer = 0; layer < blocks_.size(); ++layer)
-        blocks_[layer].forward(context_, hidden, count, past,
-                               cache != nullptr ? &cache->layers_[layer] : nullptr, *scratch_);
-    norm_rows(context_, hidden, count, norm_, hidden);
+        blocks_[layer]->forward(hidden, count, past,
+                                cache != nullptr ? cache->layers_[layer].get() : nullptr,
+                                *scratch_);
+    norm_.apply(hidden, count, hidden, *context_.kernel);
     if (cache != nullptr) cache->length_ += count;
 }
 
 std::int64_t LanguageModel::bytes_per_token() const {
     std::int64_t bytes = head_.weight_bytes();
-    for (const Block& b : blocks_)
-        bytes += b.qkv.weight_bytes() + b.attention_out.weight_bytes() + b.mlp.gate.weight_bytes() +
-                 b.mlp.up.weight_bytes() + b.down.weight_bytes();
+    for (const auto& block : blocks_) bytes += block->weight_bytes();
     return bytes;
 }
 

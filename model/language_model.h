@@ -13,7 +13,7 @@
 
 namespace vq {
 
-/// The state of one sequence: keys and values of every layer.
+/// The state of one sequence: what the mixer of every layer keeps of it.
 class KvCache {
 public:
     KvCache(const ModelConfig& config, Index capacity);
@@ -22,7 +22,7 @@ public:
 
 private:
     friend class LanguageModel;
-    std::vector<LayerCache> layers_;
+    std::vector<std::unique_ptr<MixerState>> layers_;
     Index capacity_;
     Index length_ = 0;
 };
@@ -41,14 +41,14 @@ public:
     LanguageModel& operator=(const LanguageModel&) = delete;
 
     const ModelConfig& config() const { return context_.config; }
-    Index positions() const { return context_.rope.positions(); }
+    Index positions() const { return context_.positions; }
 
     /// hidden (tokens, hidden_size): what the head reads, for tokens that follow those in `cache`
     /// (none without a cache); the cache grows by them. Throws Error when a token id is out of
     /// range or the sequence gets longer than positions(). Thread-safe for different caches.
     void forward(std::span<const TokenId> tokens, KvCache* cache, float* hidden) const;
 
-    /// The head: logits = head x. Use its blocks to see the logits of a slice of the vocabulary.
+    /// The head: logits = head x, capped where the model says so. Use its blocks to see the logits of a slice of the vocabulary.
     const Linear& head() const { return head_; }
     /// logits (vocab_size) of one row of hidden.
     Vector logits(const float* hidden) const;
@@ -62,8 +62,8 @@ private:
     std::unique_ptr<ScratchPool> scratch_;
     Matrix embedding_;                             ///< empty when it is read from `packed_`
     std::shared_ptr<const PackedWeights> packed_;  ///< null: all weights are resident
-    std::vector<Block> blocks_;
-    Vector norm_;
+    std::vector<std::unique_ptr<Block>> blocks_;
+    Norm norm_;  ///< with what logits are multiplied by
     Linear head_;
 };
 

@@ -1,92 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
-// One block of a transformer, in pieces, so that calibration can stop between them:
-//   x = norm(stream);  q, k, v = W_qkv x;  a = attention(rope(q), rope(k), v);  stream += W_o a
-//   x = norm(stream);  h = silu(W_gate x) * (W_up x);                           stream += W_down h
-// All activations are fp32, row-major, one row a token. Every function below gives the same bits at
-// any number of threads; inside parallel_for they run on the calling thread alone.
+// One block of a transformer, in two halves:
+//   stream += r post_norm(W_last mix(norm(stream)));   the mixer (model/mixers/)
+//   stream += r post_norm(f(norm(stream)));            the feed-forward (model/feed_forward/)
+// Any norm may be absent; in a parallel block both halves read the first norm's output.
 #pragma once
 
-#include <map>
-#include <string>
-#include <vector>
+#include <algorithm>
+#include <memory>
 
-#include "io/checkpoints/weight_source.h"
-#include "io/families/linear_groups.h"
-#include "io/families/model_config.h"
-#include "model/kernels.h"
-#include "model/linear.h"
-#include "model/rope.h"
-#include "model/scratch.h"
+#include "model/feed_forward/feed_forward.h"
+#include "model/mixers/make_mixer.h"
+#include "model/ops/block_context.h"
+#include "model/ops/layer_weights.h"
+#include "model/ops/token_tiles.h"
 
 namespace vq {
 
-/// Weights that take the place of the source's, by name.
-using Replacements = std::map<std::string, Matrix>;
+/// What a half does around its own work.
+struct HalfNorms {
+    Norm before;
+    Norm after;
+    float residual_scale = 1;
 
-/// The weights (and biases) of tensors first .. first + count - 1 of a block's group as one
-/// product; count 0 means all. They come from `replacements` where named there, else from the
-/// source.
-Linear load_group(const WeightSource& source, Index layer, GroupKind group, Precision precision,
-                  const Replacements* replacements = nullptr, Index first = 0, Index count = 0);
-/// The weights of a norm.
-Vector load_norm(const WeightSource& source, const ModelTensor& norm);
-
-/// Two products of one input.
-struct MlpWeights {
-    Linear gate;
-    Linear up;
-};
-MlpWeights load_mlp(const WeightSource& source, Index layer, Precision precision,
-                    const Replacements* replacements = nullptr);
-
-/// What every block of a model shares.
-struct BlockContext {
-    ModelConfig config;
-    RopeTable rope;
-    const Kernels* kernel;
-    BlockContext(const ModelConfig& model, Index positions);
-};
-
-/// Keys and values of one layer and one sequence, already rotated; rows are positions.
-struct LayerCache {
-    Matrix keys;    ///< size (capacity, kv_heads * head_dim)
-    Matrix values;  ///< size (capacity, kv_heads * head_dim)
+    /// `stream` normed: in `out` (tokens, hidden) unless there is no norm, then the stream itself.
+    const float* input(const BlockContext& context, const float* stream, Index tokens,
+                       float* out) const;
+    /// add(factor, to) adds factor times what the half gives to rows `to` (tokens, hidden).
+    template <class F>
+    void add_to_stream(const BlockContext& context, Index tokens, float* stream,
+                       ScratchPool& scratch, F&& add) const {
+        if (after.empty()) {
+            add(residual_scale, stream);
+            return;
+        }
+        const Index size = tokens * context.config.hidden_size;
+        const auto given = scratch.floats(size);
+        std::fill_n(given.floats(), size, 0.0F);
+        add(1.0F, given.floats());
+        after.apply(given.floats(), tokens, given.floats(), *context.kernel);
+        Eigen::Map<Vector>(stream, size) +=
+            residual_scale * Eigen::Map<const Vector>(given.floats(), size);
+    }
 };
 
-/// out (tokens, n) = rms_norm(x (tokens, n)); out may be x.
-void norm_rows(const BlockContext& block, const float* x, Index tokens, const Vector& weight,
-               float* out);
-
-/// out (tokens, heads * head_dim): causal attention of one sequence whose stream is given, with the
-/// heads of `layer`. The
-/// tokens stand at positions past, past + 1, ...; with a cache, its first `past` rows are attended
-/// to as well and the new keys and values are appended; without, past must be 0.
-void attention(const BlockContext& block, const LayerConfig& layer, const Vector& norm,
-               const Linear& qkv, const float* stream, Index tokens, Index past, LayerCache* cache,
-               float* out, ScratchPool& scratch);
-
-/// out (tokens, intermediate) = silu(W_gate x) * (W_up x), x = norm(stream).
-void mlp_hidden(const BlockContext& block, const Vector& norm, const MlpWeights& mlp,
-                const float* stream, Index tokens, float* out, ScratchPool& scratch);
-
-/// stream (tokens, hidden) += W x, x (tokens, W's input).
-void add_product(const Linear& w, const float* x, Index tokens, float* stream,
-                 ScratchPool& scratch);
+/// The norms of a block's mixer, and of its feed-forward.
+HalfNorms mixer_norms(const LayerWeights& weights);
+HalfNorms feed_forward_norms(const LayerWeights& weights);
 
 /// A whole block, resident.
-struct Block {
-    LayerConfig config;
-    Vector attention_norm;
-    Vector mlp_norm;
-    Linear qkv;
-    Linear attention_out;
-    MlpWeights mlp;
-    Linear down;
+class Block {
+public:
+    /// `context` must outlive the block.
+    Block(const BlockContext& context, const LayerWeights& weights);
+    /// The stream of one sequence through the block, in place; `past` and `state` as in TokenMixer.
+    void forward(float* stream, Index tokens, Index past, MixerState* state,
+                 ScratchPool& scratch) const;
+    /// Bytes of weights that a token reads.
+    std::int64_t weight_bytes() const;
 
-    Block(const WeightSource& source, Index layer, Precision precision);
-    /// The stream of one sequence through the block, in place.
-    void forward(const BlockContext& block, float* stream, Index tokens, Index past,
-                 LayerCache* cache, ScratchPool& scratch) const;
+private:
+    const BlockContext& context_;
+    bool parallel_;
+    HalfNorms mixer_norms_;
+    std::unique_ptr<TokenMixer> mixer_;
+    Linear mixer_last_;
+    HalfNorms feed_forward_norms_;
+    std::unique_ptr<FeedForward> feed_forward_;
 };
 
 }  // namespace vq

@@ -9,7 +9,7 @@
 #include "io/checkpoints/weight_source.h"
 #include "io/hdf5/hessian_file.h"
 #include "model/calibration_text.h"
-#include "model/linear.h"
+#include "model/ops/linear.h"
 
 namespace vq {
 

@@ -12,7 +12,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "io/checkpoints/weight_source.h"
-#include "model/linear.h"
+#include "model/ops/linear.h"
 #include "model/session/calibration_files.h"
 #include "model/session/hessian_input.h"
 #include "model/session/original_walk.h"

@@ -15,7 +15,7 @@
 #include "base/rng.h"
 #include "io/checkpoints/weight_source.h"
 #include "io/tokenizers/tokenizer.h"
-#include "model/rope.h"
+#include "model/ops/rope.h"
 
 namespace vq::test {
 
@@ -167,7 +167,7 @@ inline Reference reference_forward(const MemorySource& source, const std::vector
         if (source.has(part + ".bias")) y.rowwise() += tensor(part + ".bias").row(0);
         return y;
     };
-    const std::vector<float> frequency = rope_frequencies(c.ropes.front());
+    const std::vector<float> frequency = rope_frequencies(c.ropes.front(), count);
     Reference out;
     MatrixD stream(count, c.hidden_size);
     const MatrixD embedding = tensor(c.embedding.name + ".weight");

@@ -4,11 +4,15 @@
 // with kernels(active_isa()). Tables may differ in the last bits: sums run over 1, 8 or 16 lanes.
 #pragma once
 
+#include <cstdint>
+
 #include "base/cpu.h"
 #include "base/half.h"
 #include "base/matrix.h"
 
 namespace vq {
+
+enum class Activation : std::uint8_t;  // io/families/layer_config.h
 
 /// Sums over one block of logits, relative to the given shifts: ref = sum exp(r - shift_r),
 /// x = sum exp(x - shift_x), cross = sum exp(r - shift_r) (r - x).
@@ -27,10 +31,18 @@ struct Kernels {
     /// x = exp(x - shift) in place; returns the sum.
     float (*exp_in_place)(float* x, Index n, float shift);
     KlSums (*kl_sums)(const float* ref, const float* x, Index n, float shift_ref, float shift_x);
-    /// out = gate / (1 + exp(-gate)) * up.
-    void (*silu_mul)(const float* gate, const float* up, Index n, float* out);
+    /// out = act(gate) * up, by Activation; up may be null, then out = act(gate).
+    using Activate = void (*)(const float* gate, const float* up, Index n, float* out);
+    Activate activate[5];
+    /// out = x / (1 + exp(-gate)).
+    void (*sigmoid_mul)(const float* gate, const float* x, Index n, float* out);
+    /// x = cap * tanh(x / cap) in place.
+    void (*softcap)(float* x, Index n, float cap);
     /// out = x / sqrt(mean(x^2) + eps) * weight.
     void (*rms_norm)(const float* x, const float* weight, Index n, float eps, float* out);
+    /// out = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias; bias may be null.
+    void (*layer_norm)(const float* x, const float* weight, const float* bias, Index n, float eps,
+                       float* out);
     /// Rotates the pairs (x[i], x[i + half]) by the angles whose cosines and sines are given
     /// (half of each), in place.
     void (*rotate)(float* x, const float* cosine, const float* sine, Index half);
@@ -40,6 +52,8 @@ struct Kernels {
 
 /// The table of an instruction set, which the processor must have.
 const Kernels& kernels(Isa isa);
+/// How an MLP of this activation makes its inside.
+Kernels::Activate activation_kernel(const Kernels& kernel, Activation activation);
 
 /// Implementation detail: the tables.
 extern const Kernels kernels_scalar;

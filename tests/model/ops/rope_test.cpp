@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/rope.h"
+#include "model/ops/rope.h"
 
 #include <gtest/gtest.h>
 
@@ -21,21 +21,21 @@ RopeConfig with_scaling(RopeConfig::Scaling scaling, double factor) {
 }
 
 TEST(Rope, FrequenciesFallGeometricallyFromOne) {
-    const auto f = rope_frequencies(with_scaling(RopeConfig::Scaling::none, 1));
+    const auto f = rope_frequencies(with_scaling(RopeConfig::Scaling::none, 1), 1);
     ASSERT_EQ(f.size(), 32U);
     for (std::size_t i = 0; i < 32; ++i)
         EXPECT_FLOAT_EQ(f[i], static_cast<float>(std::pow(500000.0, -static_cast<double>(i) / 32)));
 }
 
 TEST(Rope, LinearScalingDividesEveryFrequency) {
-    const auto plain = rope_frequencies(with_scaling(RopeConfig::Scaling::none, 1));
-    const auto scaled = rope_frequencies(with_scaling(RopeConfig::Scaling::linear, 4));
+    const auto plain = rope_frequencies(with_scaling(RopeConfig::Scaling::none, 1), 1);
+    const auto scaled = rope_frequencies(with_scaling(RopeConfig::Scaling::linear, 4), 1);
     for (std::size_t i = 0; i < plain.size(); ++i) EXPECT_FLOAT_EQ(scaled[i], plain[i] / 4);
 }
 
 TEST(Rope, Llama3ScalingKeepsShortWavesDividesLongOnesAndBlendsBetween) {
-    const auto plain = rope_frequencies(with_scaling(RopeConfig::Scaling::none, 1));
-    const auto scaled = rope_frequencies(with_scaling(RopeConfig::Scaling::llama3, 8));
+    const auto plain = rope_frequencies(with_scaling(RopeConfig::Scaling::none, 1), 1);
+    const auto scaled = rope_frequencies(with_scaling(RopeConfig::Scaling::llama3, 8), 1);
     int kept = 0;
     int divided = 0;
     int blended = 0;
@@ -67,8 +67,8 @@ TEST(Rope, ScoresDependOnlyOnTheDistanceOfPositions) {
     const auto score = [&](Index q_position, Index k_position) {
         Matrix q = q0;
         Matrix k = k0;
-        table.rotate(q.data(), 1, q_position, kernels(Isa::scalar));
-        table.rotate(k.data(), 1, k_position, kernels(Isa::scalar));
+        table.rotate(q.data(), 1, 0, q_position, kernels(Isa::scalar));
+        table.rotate(k.data(), 1, 0, k_position, kernels(Isa::scalar));
         return q.row(0).dot(k.row(0));
     };
     EXPECT_NEAR(score(5, 2), score(63, 60), 1e-4);

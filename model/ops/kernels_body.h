@@ -6,7 +6,7 @@
 // compiled for one instruction set can be picked by the linker for another.
 #pragma once
 
-#include "model/kernels.h"
+#include "model/ops/kernels.h"
 
 namespace vq::kernels_detail {
 
@@ -106,19 +106,99 @@ KlSums kl_sums(const float* ref, const float* x, Index n, float shift_ref, float
 }
 
 template <class V>
-inline V silu_mul_step(V gate, V up) {
+inline V sigmoid(V x) {
     const V one = V::set(1.0F);
-    return gate / (one + exp<V>(V::set(0.0F) - gate)) * up;
+    return one / (one + exp<V>(V::set(0.0F) - x));
+}
+
+struct Silu {
+    template <class V>
+    static V act(V gate, V up) {
+        return gate / (V::set(1.0F) + exp<V>(V::set(0.0F) - gate)) * up;
+    }
+};
+
+// x (1 + erf(x / sqrt 2)) / 2 with erf from Abramowitz and Stegun 7.1.26, good to 1.5e-7: with
+// q = erfc(|x| / sqrt 2) / 2, x - x q above 0 and x q below.
+struct Gelu {
+    template <class V>
+    static V act(V gate, V up) {
+        const V zero = V::set(0.0F);
+        const V size = V::max(zero - gate, gate);
+        const V z = size * V::set(0.70710678F);
+        const V t = V::set(1.0F) / V::fmadd(V::set(0.3275911F), z, V::set(1.0F));
+        V p = V::set(1.061405429F);
+        p = V::fmadd(p, t, V::set(-1.453152027F));
+        p = V::fmadd(p, t, V::set(1.421413741F));
+        p = V::fmadd(p, t, V::set(-0.284496736F));
+        p = V::fmadd(p, t, V::set(0.254829592F));
+        const V q = V::set(0.5F) * p * t * exp<V>(zero - z * z);
+        return (V::max(zero, gate) - size * q) * up;
+    }
+};
+
+// x (1 + tanh u) / 2 = x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3).
+struct GeluTanh {
+    template <class V>
+    static V act(V gate, V up) {
+        const V cubic = V::fmadd(V::set(0.044715F) * gate * gate, gate, gate);
+        return gate * sigmoid<V>(V::set(1.59576912F) * cubic) * up;
+    }
+};
+
+struct ReluSquared {
+    template <class V>
+    static V act(V gate, V up) {
+        const V positive = V::max(V::set(0.0F), gate);
+        return positive * positive * up;
+    }
+};
+
+struct ClampedSwiglu {
+    template <class V>
+    static V act(V gate, V up) {
+        const V limit = V::set(7.0F);
+        const V g = V::min(limit, gate);
+        const V u = V::max(V::set(-7.0F), V::min(limit, up));
+        return (u + V::set(1.0F)) * g * sigmoid<V>(V::set(1.702F) * g);
+    }
+};
+
+template <class V, class Act>
+void activate(const float* gate, const float* up, Index n, float* out) {
+    constexpr Index w = V::width;
+    const V one = V::set(1.0F);
+    Index i = 0;
+    if (up == nullptr) {
+        for (; i + w <= n; i += w) Act::act(V::load(gate + i), one).store(out + i);
+        if (i < n) Act::act(V::load_n(gate + i, n - i, 0.0F), one).store_n(out + i, n - i);
+        return;
+    }
+    for (; i + w <= n; i += w) Act::act(V::load(gate + i), V::load(up + i)).store(out + i);
+    if (i < n)
+        Act::act(V::load_n(gate + i, n - i, 0.0F), V::load_n(up + i, n - i, 0.0F))
+            .store_n(out + i, n - i);
 }
 
 template <class V>
-void silu_mul(const float* gate, const float* up, Index n, float* out) {
+void sigmoid_mul(const float* gate, const float* x, Index n, float* out) {
     constexpr Index w = V::width;
-    Index i = 0;
-    for (; i + w <= n; i += w) silu_mul_step<V>(V::load(gate + i), V::load(up + i)).store(out + i);
-    if (i < n)
-        silu_mul_step<V>(V::load_n(gate + i, n - i, 0.0F), V::load_n(up + i, n - i, 0.0F))
-            .store_n(out + i, n - i);
+    for (Index i = 0; i < n; i += w) {
+        const Index m = n - i < w ? n - i : w;
+        (sigmoid<V>(V::load_n(gate + i, m, 0.0F)) * V::load_n(x + i, m, 0.0F)).store_n(out + i, m);
+    }
+}
+
+// tanh(u) = 2 / (1 + exp(-2 u)) - 1: good to 1e-7 of the cap, of which a score keeps no more.
+template <class V>
+void softcap(float* x, Index n, float cap) {
+    constexpr Index w = V::width;
+    const V twice = V::set(2.0F / cap);
+    for (Index i = 0; i < n; i += w) {
+        const Index m = n - i < w ? n - i : w;
+        const V half = sigmoid<V>(V::load_n(x + i, m, 0.0F) * twice);
+        V::fmadd(V::set(2.0F * cap), half, V::set(-cap)).store_n(x + i, m);
+    }
 }
 
 template <class V>
@@ -146,6 +226,29 @@ void rms_norm(const float* x, const float* weight, Index n, float eps, float* ou
 }
 
 template <class V>
+void layer_norm(const float* x, const float* weight, const float* bias, Index n, float eps,
+                float* out) {
+    constexpr Index w = V::width;
+    V total = V::set(0.0F);
+    for (Index i = 0; i < n; i += w) total = total + V::load_n(x + i, n - i < w ? n - i : w, 0.0F);
+    const float middle = V::sum(total) / static_cast<float>(n);
+    const V mean = V::set(middle);
+    V squares = V::set(0.0F);
+    for (Index i = 0; i < n; i += w) {
+        const V d = V::load_n(x + i, n - i < w ? n - i : w, middle) - mean;
+        squares = V::fmadd(d, d, squares);
+    }
+    const float variance = V::sum(squares) / static_cast<float>(n);
+    const V scale = V::set(1.0F / __builtin_sqrtf(variance + eps));
+    const V zero = V::set(0.0F);
+    for (Index i = 0; i < n; i += w) {
+        const Index m = n - i < w ? n - i : w;
+        const V y = (V::load_n(x + i, m, 0.0F) - mean) * scale * V::load_n(weight + i, m, 0.0F);
+        (y + (bias != nullptr ? V::load_n(bias + i, m, 0.0F) : zero)).store_n(out + i, m);
+    }
+}
+
+template <class V>
 void rotate(float* x, const float* cosine, const float* sine, Index half) {
     constexpr Index w = V::width;
     for (Index i = 0; i < half; i += w) {
@@ -157,6 +260,23 @@ void rotate(float* x, const float* cosine, const float* sine, Index half) {
         (a * c - b * s).store_n(x + i, m);
         (b * c + a * s).store_n(x + half + i, m);
     }
+}
+
+// The table; rounding to bf16 is written for each instruction set.
+template <class V>
+constexpr Kernels table(void (*to_bf16)(const float* x, Index n, BFloat16* out)) {
+    return {.max = max<V>,
+            .exp_sum = exp_sum<V>,
+            .exp_in_place = exp_in_place<V>,
+            .kl_sums = kl_sums<V>,
+            .activate = {activate<V, Silu>, activate<V, Gelu>, activate<V, GeluTanh>,
+                         activate<V, ReluSquared>, activate<V, ClampedSwiglu>},
+            .sigmoid_mul = sigmoid_mul<V>,
+            .softcap = softcap<V>,
+            .rms_norm = rms_norm<V>,
+            .layer_norm = layer_norm<V>,
+            .rotate = rotate<V>,
+            .to_bf16 = to_bf16};
 }
 
 }  // namespace vq::kernels_detail

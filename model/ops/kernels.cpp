@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/kernels.h"
+#include "model/ops/kernels.h"
 
 #include <bit>
 #include <cstdint>
 
 #include "base/error.h"
-#include "model/kernels_body.h"
+#include "model/ops/kernels_body.h"
 
 namespace vq {
 
@@ -44,11 +44,11 @@ void to_bf16(const float* x, Index n, BFloat16* out) {
 
 }  // namespace
 
-const Kernels kernels_scalar = {
-    kernels_detail::max<ScalarLane>,          kernels_detail::exp_sum<ScalarLane>,
-    kernels_detail::exp_in_place<ScalarLane>, kernels_detail::kl_sums<ScalarLane>,
-    kernels_detail::silu_mul<ScalarLane>,     kernels_detail::rms_norm<ScalarLane>,
-    kernels_detail::rotate<ScalarLane>,       to_bf16};
+const Kernels kernels_scalar = kernels_detail::table<ScalarLane>(to_bf16);
+
+Kernels::Activate activation_kernel(const Kernels& kernel, Activation activation) {
+    return kernel.activate[static_cast<std::size_t>(activation)];
+}
 
 const Kernels& kernels(Isa isa) {
     switch (isa) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/packed_linear.h"
+#include "model/ops/packed_linear.h"
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "model/work_split.h"
+#include "model/ops/work_split.h"
 
 namespace vq {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/kernels.h"
+#include "model/ops/kernels.h"
 
 #include <gtest/gtest.h>
 
@@ -125,7 +125,7 @@ TEST(Kernels, SiluMulMatchesDoubleOnEveryIsa) {
             Buffer gate(n, 20.0, 6);
             Buffer up(n, 1.0, 7);
             Buffer out(n, 0.0, 8);
-            kernels(isa).silu_mul(gate.data(), up.data(), n, out.data());
+            kernels(isa).activate[0](gate.data(), up.data(), n, out.data());
             for (Index i = 0; i < n; ++i) {
                 const double want = gate.at(i) / (1 + std::exp(-gate.at(i))) * up.at(i);
                 EXPECT_NEAR(out.at(i), want,

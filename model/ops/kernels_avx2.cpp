@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <immintrin.h>
 
-#include "model/kernels_body.h"
+#include "model/ops/kernels_body.h"
 
 namespace vq {
 
@@ -78,10 +78,6 @@ void to_bf16(const float* x, Index n, BFloat16* out) {
 
 }  // namespace
 
-const Kernels kernels_avx2 = {
-    kernels_detail::max<Lanes8>,          kernels_detail::exp_sum<Lanes8>,
-    kernels_detail::exp_in_place<Lanes8>, kernels_detail::kl_sums<Lanes8>,
-    kernels_detail::silu_mul<Lanes8>,     kernels_detail::rms_norm<Lanes8>,
-    kernels_detail::rotate<Lanes8>,       to_bf16};
+const Kernels kernels_avx2 = kernels_detail::table<Lanes8>(to_bf16);
 
 }  // namespace vq

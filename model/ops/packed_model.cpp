@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/packed_model.h"
+#include "model/ops/packed_model.h"
 
 #include <cstring>
 #include <fstream>

@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-#include "model/packed_model.h"
-#include "model/scratch.h"
+#include "model/ops/packed_model.h"
+#include "model/ops/scratch.h"
 
 namespace vq {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/scratch.h"
+#include "model/ops/scratch.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -4,7 +4,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 
-#include "model/kernels_body.h"
+#include "model/ops/kernels_body.h"
 
 namespace vq {
 
@@ -58,10 +58,6 @@ void to_bf16(const float* x, Index n, BFloat16* out) {
 
 }  // namespace
 
-const Kernels kernels_avx512 = {
-    kernels_detail::max<Lanes16>,          kernels_detail::exp_sum<Lanes16>,
-    kernels_detail::exp_in_place<Lanes16>, kernels_detail::kl_sums<Lanes16>,
-    kernels_detail::silu_mul<Lanes16>,     kernels_detail::rms_norm<Lanes16>,
-    kernels_detail::rotate<Lanes16>,       to_bf16};
+const Kernels kernels_avx512 = kernels_detail::table<Lanes16>(to_bf16);
 
 }  // namespace vq

@@ -13,7 +13,7 @@
 #include <string>
 
 #include "base/matrix.h"
-#include "model/scratch.h"
+#include "model/ops/scratch.h"
 
 namespace vq {
 
@@ -43,6 +43,9 @@ public:
     ~Linear();
     Linear(Linear&&) noexcept;
     Linear& operator=(Linear&&) noexcept;
+
+    /// From now on every output y is softcap * tanh(y / softcap).
+    void cap_outputs(float softcap);
 
     bool packed() const;
     Index in() const;

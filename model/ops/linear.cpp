@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/linear.h"
+#include "model/ops/linear.h"
 
 #include <algorithm>
 #include <dnnl.hpp>
@@ -13,9 +13,9 @@
 #include "base/error.h"
 #include "base/gemm.h"
 #include "base/parallel.h"
-#include "model/kernels.h"
-#include "model/packed_linear.h"
-#include "model/work_split.h"
+#include "model/ops/kernels.h"
+#include "model/ops/packed_linear.h"
+#include "model/ops/work_split.h"
 
 namespace vq {
 
@@ -81,6 +81,7 @@ struct Linear::Impl {
     Vector bias;
     Precision precision = Precision::fp32;
     const Kernels* kernel = nullptr;
+    float softcap = 0;  // above 0: of outputs
 
     Matrix weight;                               // fp32
     std::optional<PackedLinear> packed_weights;  // packed
@@ -91,6 +92,8 @@ struct Linear::Impl {
     mutable std::map<std::pair<Index, Index>, Product> products;  // by (m, n)
 
     void pack(std::span<const Matrix* const> weights);
+    // From products of rows [first, first + n) of W to outputs.
+    void finish(float* y, Index tokens, Index first, Index n) const;
     const Product& product(Index m, Index b) const;
 };
 
@@ -123,6 +126,13 @@ void Linear::Impl::pack(std::span<const Matrix* const> weights) {
         stream.wait();
         packed.push_back(std::move(to));
     }
+}
+
+void Linear::Impl::finish(float* y, Index tokens, Index first, Index n) const {
+    if (bias.size() > 0)
+        for (Index t = 0; t < tokens; ++t)
+            Eigen::Map<Vector>(y + t * n, n) += bias.segment(first, n);
+    if (softcap > 0) kernel->softcap(y, tokens * n, softcap);
 }
 
 const Product& Linear::Impl::product(Index m, Index b) const {
@@ -193,6 +203,11 @@ std::int64_t Linear::weight_bytes() const {
     return in() * out() * (impl_->precision == Precision::bf16 ? 2 : 4);
 }
 
+void Linear::cap_outputs(float softcap) {
+    VQ_ASSERT(softcap > 0);
+    impl_->softcap = softcap;
+}
+
 bool Linear::packed() const {
     return impl_->packed_weights.has_value();
 }
@@ -252,9 +267,7 @@ void Linear::apply_block(const void* operand, Index tokens, Index b, float* y,
                      {DNNL_ARG_SCRATCHPAD, memory(pad, impl_->engine, room.data())}});
         stream.wait();
     }
-    if (impl_->bias.size() == 0) return;
-    for (Index t = 0; t < tokens; ++t)
-        Eigen::Map<Vector>(y + t * n, n) += impl_->bias.segment(first, n);
+    impl_->finish(y, tokens, first, n);
 }
 
 void Linear::apply_together(std::span<const Linear* const> linears, const float* x, float* const* y,
@@ -267,10 +280,8 @@ void Linear::apply_together(std::span<const Linear* const> linears, const float*
         return;
     }
     PackedLinear::apply_together(packed, x, y, scratch);
-    for (std::size_t i = 0; i < linears.size(); ++i) {
-        const Vector& bias = linears[i]->impl_->bias;
-        if (bias.size() > 0) Eigen::Map<Vector>(y[i], bias.size()) += bias;
-    }
+    for (std::size_t i = 0; i < linears.size(); ++i)
+        linears[i]->impl_->finish(y[i], 1, 0, linears[i]->out());
 }
 
 void Linear::apply(const float* x, Index tokens, float* y, ScratchPool& scratch) const {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/linear.h"
+#include "model/ops/linear.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/check_runtime.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace vq {
+
+namespace {
+
+[[noreturn]] void refuse(const ModelConfig& config, std::size_t layer, const char* what) {
+    throw Error(fmt::format("{} cannot be run yet", what),
+                fmt::format("{} model, layer {}", config.architecture, layer),
+                "use a model without it");
+}
+
+}  // namespace
+
+void check_runtime(const ModelConfig& config) {
+    for (std::size_t l = 0; l < config.layers.size(); ++l) {
+        const LayerConfig& layer = config.layers[l];
+        switch (layer.mixer) {
+            case Mixer::attention: break;
+            case Mixer::latent_attention: refuse(config, l, "latent attention");
+            case Mixer::gated_delta: refuse(config, l, "a gated delta net");
+            case Mixer::short_conv: refuse(config, l, "a short convolution");
+        }
+        if (layer.attention.window > 0 && layer.attention.chunk > 0)
+            refuse(config, l, "attention with a window and chunks at once");
+        if (layer.mixture.n_experts > 0) refuse(config, l, "a mixture of experts");
+    }
+}
+
+}  // namespace vq

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/mixers/make_mixer.h"
+
+#include "base/error.h"
+#include "model/mixers/attention.h"
+
+namespace vq {
+
+void TokenMixer::inputs(GroupKind, const float*, Index, float*, ScratchPool&) const {
+    VQ_ASSERT(false);  // has no group in between
+}
+
+std::unique_ptr<TokenMixer> make_mixer(const BlockContext& context, const LayerWeights& weights) {
+    switch (weights.config().mixer) {
+        case Mixer::attention: return make_attention(context, weights);
+        default: break;
+    }
+    VQ_ASSERT(false);  // check_runtime() refuses the model
+    return nullptr;
+}
+
+std::unique_ptr<MixerState> make_mixer_state(const ModelConfig& /*config*/,
+                                             const LayerConfig& layer, Index capacity) {
+    switch (layer.mixer) {
+        case Mixer::attention: return make_attention_state(layer, capacity);
+        default: break;
+    }
+    VQ_ASSERT(false);
+    return nullptr;
+}
+
+GroupKind last_group(Mixer mixer) {
+    switch (mixer) {
+        case Mixer::gated_delta: return GroupKind::delta_out;
+        case Mixer::short_conv: return GroupKind::conv_out;
+        default: return GroupKind::attention_out;
+    }
+}
+
+}  // namespace vq
