@@ -6,6 +6,8 @@ vqkit_test(tokenizer_regex_test SOURCES tokenizers/tokenizer_regex_test.cpp DEPS
 vqkit_test(added_tokens_test SOURCES tokenizers/added_tokens_test.cpp DEPS vqkit_tokenizer)
 vqkit_test(tokenizer_test SOURCES tokenizers/tokenizer_test.cpp DEPS vqkit_tokenizer)
 
+vqkit_test(jinja_test SOURCES jinja/jinja_test.cpp DEPS vqkit_tokenizer vqkit_formats)
+
 add_executable(tokenize_tool tokenizers/tokenize_tool.cpp)
 target_link_libraries(tokenize_tool PRIVATE vqkit_tokenizer)
 add_test(NAME io/CompareTokenizersWithPython
