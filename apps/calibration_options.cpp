@@ -3,12 +3,21 @@
 
 namespace vq::apps {
 
-void add_calibration(CLI::App& command, CalibrationArguments& options, bool required) {
+bool has_calibration(const CalibrationArguments& options) {
+    return !options.files.paths.empty() || !options.files.chats.empty();
+}
+
+void add_calibration(CLI::App& command, CalibrationArguments& options) {
     command
         .add_option("--calib", options.files.paths,
                     "calibration text; several files contribute the same number of tokens each")
-        ->required(required)
         ->type_name("FILE");
+    command
+        .add_option(
+            "--calib-chat", options.files.chats,
+            "conversations to calibrate with, a JSON object {\"messages\": [...]} a line, in "
+            "the turns of the model's own chat template")
+        ->type_name("FILE.jsonl");
     command.add_option("--calib-tokens", options.files.tokens, "tokens of calibration text")
         ->check(CLI::Range(1, 1 << 30))
         ->capture_default_str()

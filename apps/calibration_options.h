@@ -14,6 +14,8 @@ struct CalibrationArguments {
     std::string precision;
 };
 
-void add_calibration(CLI::App& command, CalibrationArguments& options, bool required);
+void add_calibration(CLI::App& command, CalibrationArguments& options);
+/// Whether there is something to calibrate with.
+bool has_calibration(const CalibrationArguments& options);
 
 }  // namespace vq::apps

@@ -9,6 +9,7 @@
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
+#include "io/tokenizers/chat_template.h"
 
 namespace vq::apps {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 struct Options {
     std::string model;
     std::string prompt;
+    std::string system;
+    bool chat = false;
     std::string precision;
     GenerateOptions generate;
 };
@@ -27,10 +30,25 @@ void print_piece(std::string_view piece) {
                     "check that the disk is not full and the reader still runs");
 }
 
+/// What the model reads: the prompt as it is, or as a turn of a chat.
+std::string text_for(const Options& options, const WeightSource& source) {
+    if (!options.chat) return options.prompt;
+    Json messages = Json::array();
+    if (!options.system.empty())
+        messages.push_back({{"role", "system"}, {"content", options.system}});
+    messages.push_back({{"role", "user"}, {"content", options.prompt}});
+    return ChatTemplate(source.tokenizer_files(), options.model).render(messages, true);
+}
+
 Answer run(const Options& options, const Common& common) {
     const auto source = open_model_or_store(options.model);
     const auto tokenizer = load_tokenizer(source->tokenizer_files(), options.model);
-    const auto prompt_tokens = static_cast<Index>(tokenizer->encode(options.prompt, true).size());
+    const std::string prompt = text_for(options, *source);
+    GenerateOptions generate_options = options.generate;
+    generate_options.sample.seed = common.seed;
+    generate_options.add_special = !options.chat;
+    const auto prompt_tokens =
+        static_cast<Index>(tokenizer->encode(prompt, generate_options.add_special).size());
     const Index positions =
         generate_positions(source->config(), prompt_tokens, options.generate.max_new_tokens);
     std::unique_ptr<LanguageModel> model;
@@ -39,14 +57,12 @@ Answer run(const Options& options, const Common& common) {
         model = std::make_unique<LanguageModel>(
             *source, chosen_precision(options.precision, *source), positions, bar.progress(), true);
     }
-    GenerateOptions generate_options = options.generate;
-    generate_options.sample.seed = common.seed;
     std::function<void(std::string_view)> on_text = print_piece;
     if (common.json) on_text = [](std::string_view) {};
     Progress progress;
     progress.cancelled = interrupted;  // the text itself shows how far it is
     const GenerateResult result =
-        generate(*model, *tokenizer, options.prompt, generate_options, on_text, progress);
+        generate(*model, *tokenizer, prompt, generate_options, on_text, progress);
     if (!common.json) print_piece("\n");
     if (result.stop_reason == "cancelled") throw Cancelled();
 
@@ -57,7 +73,7 @@ Answer run(const Options& options, const Common& common) {
                    result.decode_tokens_per_second(),
                    format_bytes(static_cast<double>(model->bytes_per_token())));
     Answer answer;
-    answer.document = {{"prompt", options.prompt},
+    answer.document = {{"prompt", prompt},
                        {"text", result.text},
                        {"stop_reason", result.stop_reason},
                        {"prompt_tokens", result.prompt.size()},
@@ -85,6 +101,13 @@ void add_generate(CLI::App& app, Invocation& invocation) {
         ->required();
     command->add_option("-p,--prompt", options->prompt, "the text to go on from")
         ->required()
+        ->type_name("TEXT");
+    command->add_flag("--chat", options->chat,
+                      "the prompt is what a user says: the model's own chat template stands around "
+                      "it, and the answer is written");
+    command
+        ->add_option("--system", options->system, "what the system says before the user, in a chat")
+        ->needs("--chat")
         ->type_name("TEXT");
     GenerateOptions& generate = options->generate;
     command->add_option("-n,--tokens", generate.max_new_tokens, "tokens to write at most")

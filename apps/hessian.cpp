@@ -72,11 +72,13 @@ void add_hessian(CLI::App& app, Invocation& invocation) {
         "vq hessian collect models/SmolLM2 --calib calib.txt -o smollm2.h5", no_random_numbers);
     command->add_option("MODEL", collect_options->model, "a HF folder, a GGUF file or a store")
         ->required();
-    add_calibration(*command, collect_options->calibration, true);
+    add_calibration(*command, collect_options->calibration);
     command->add_option("-o,--output", collect_options->output, "the file to write")
         ->required()
         ->type_name("H.h5");
     command->callback([collect_options, &invocation] {
+        if (!has_calibration(collect_options->calibration))
+            throw CLI::RequiredError("--calib or --calib-chat");
         invocation.run = [collect_options, &invocation] {
             return collect(*collect_options, invocation.common);
         };

@@ -40,6 +40,8 @@ std::string canonical_command(const Options& options, const Common& common) {
     if (!options.hessians_from_file()) {
         for (const std::string& file : options.calibration.files.paths)
             command += " --calib " + file;
+        for (const std::string& file : options.calibration.files.chats)
+            command += " --calib-chat " + file;
         command += fmt::format(" --calib-tokens {}", options.calibration.files.tokens);
         if (options.calibration.files.ctx > 0)
             command += fmt::format(" --ctx {}", options.calibration.files.ctx);
@@ -235,7 +237,7 @@ void add_quantize(CLI::App& app, Invocation& invocation) {
                      "default, see below")
         ->check(CLI::Range(0.25, 16.0))
         ->type_name("B");
-    add_calibration(*command, options->calibration, false);
+    add_calibration(*command, options->calibration);
     command
         ->add_option("--hessians", options->hessians,
                      "inputs that errors are weighed with: quantized (text that went through the "
@@ -253,8 +255,8 @@ void add_quantize(CLI::App& app, Invocation& invocation) {
     command->callback([options, &invocation] {
         if (!options->dry_run && options->output.empty()) throw CLI::RequiredError("--output");
         if (!options->dry_run && !options->hessians_from_file() &&
-            options->calibration.files.paths.empty())
-            throw CLI::RequiredError("--calib, or --hessians with a file,");
+            !has_calibration(options->calibration))
+            throw CLI::RequiredError("--calib, --calib-chat or --hessians with a file");
         invocation.run = [options, &invocation] { return run(*options, invocation.common); };
     });
 }

@@ -70,10 +70,59 @@ std::vector<std::vector<TokenId>> cut(std::string_view text, const Tokenizer& to
     return windows;
 }
 
+// The lines of a file that are not empty.
+std::vector<std::string_view> lines_of(std::string_view text) {
+    std::vector<std::string_view> lines;
+    while (!text.empty()) {
+        const std::string_view line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(line.size() + 1, text.size()));
+        if (line.find_first_not_of(" \t\r") != std::string_view::npos) lines.push_back(line);
+    }
+    return lines;
+}
+
+std::string conversation(std::string_view line, std::size_t number, const std::string& name,
+                         const ChatTemplate& chat) {
+    const auto refuse = [&](const char* what) {
+        throw Error(
+            what, name + ", conversation " + std::to_string(number + 1),
+            "each line is a JSON object {\"messages\": [{\"role\": ..., \"content\": ...}]}");
+    };
+    const Json json = Json::parse(line, nullptr, false);
+    if (json.is_discarded()) refuse("is not JSON");
+    const Json* messages = json.is_array() ? &json : nullptr;
+    if (json.is_object() && json.contains("messages")) messages = &json["messages"];
+    if (messages == nullptr || !messages->is_array() || messages->empty())
+        refuse("has no list of messages");
+    return chat.render(*messages, false);
+}
+
+// Conversations spread over the file until they have `share` tokens: 0, 1/2, 1/4, 3/4, 1/8, ... of
+// the way, so that any number of them is spread.
+std::vector<std::vector<TokenId>> conversations(const NamedText& file, const Tokenizer& tokenizer,
+                                                const ChatTemplate& chat, Index ctx, Index share) {
+    const std::vector<std::string_view> lines = lines_of(file.text);
+    std::vector<std::vector<TokenId>> windows(lines.size());
+    Index got = 0;
+    int bits = 0;
+    while ((std::size_t{1} << bits) < lines.size()) ++bits;
+    for (std::size_t i = 0; i < (std::size_t{1} << bits) && got < share; ++i) {
+        std::size_t at = 0;
+        for (int b = 0; b < bits; ++b) at |= (i >> b & 1U) << (bits - 1 - b);
+        if (at >= lines.size()) continue;
+        windows[at] = tokenizer.encode(conversation(lines[at], at, file.name, chat), false);
+        windows[at].resize(std::min(windows[at].size(), static_cast<std::size_t>(ctx)));
+        got += static_cast<Index>(windows[at].size());
+    }
+    std::erase_if(windows, [](const auto& window) { return window.empty(); });
+    return windows;
+}
+
 }  // namespace
 
 CalibrationText calibration_windows(const std::vector<NamedText>& texts, const Tokenizer& tokenizer,
-                                    Index ctx, Index tokens, const Progress& progress) {
+                                    Index ctx, Index tokens, const Progress& progress,
+                                    const ChatTemplate* chat) {
     if (texts.empty())
         throw Error("there is no calibration text", "calibration", "give at least one text file");
     if (ctx < 1 || tokens < 1)
@@ -88,8 +137,14 @@ CalibrationText calibration_windows(const std::vector<NamedText>& texts, const T
         progress.check();
         const Index share = tokens * (f + 1) / files - tokens * f / files;
         const Index count = std::max<Index>(1, (share + ctx / 2) / ctx);
-        auto windows = spread(text.text, tokenizer, ctx, count);
-        if (windows.empty()) windows = cut(text.text, tokenizer, ctx, count);
+        VQ_ASSERT(!text.chat || chat != nullptr);
+        const Index wanted = text.chat ? share : count * ctx;
+        std::vector<std::vector<TokenId>> windows;
+        if (text.chat)
+            windows = conversations(text, tokenizer, *chat, ctx, share);
+        else
+            windows = spread(text.text, tokenizer, ctx, count);
+        if (windows.empty() && !text.chat) windows = cut(text.text, tokenizer, ctx, count);
         if (windows.empty())
             throw Error("the calibration text is empty", text.name, "give a text file with text");
         Index got = 0;
@@ -99,9 +154,9 @@ CalibrationText calibration_windows(const std::vector<NamedText>& texts, const T
                                         window.size() * sizeof(TokenId)));
             out.windows.push_back(std::move(window));
         }
-        if (got < count * ctx)
+        if (got < wanted)
             progress.log(text.name + " has only " + std::to_string(got) + " of the " +
-                         std::to_string(count * ctx) + " calibration tokens wanted of it");
+                         std::to_string(wanted) + " calibration tokens wanted of it");
         out.tokens += got;
     }
     out.hash = hasher.hex();

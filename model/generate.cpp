@@ -142,7 +142,7 @@ GenerateResult generate(const LanguageModel& model, const Tokenizer& tokenizer,
                         std::string_view prompt, const GenerateOptions& options,
                         const std::function<void(std::string_view)>& on_text,
                         const Progress& progress) {
-    std::vector<TokenId> ids = tokenizer.encode(prompt, true);
+    std::vector<TokenId> ids = tokenizer.encode(prompt, options.add_special);
     TextStream stream(tokenizer, ids);
     std::string text;
     const auto send = [&](std::string_view piece) {

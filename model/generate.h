@@ -18,6 +18,8 @@ struct GenerateOptions {
     Index max_new_tokens = 128;
     SampleOptions sample = {};
     bool stop_at_eos = true;
+    /// The tokenizer puts its own special tokens around the prompt. A rendered chat has them.
+    bool add_special = true;
 };
 
 struct GenerateResult {
@@ -35,7 +37,7 @@ struct GenerateResult {
 /// Throws Error when the prompt alone is too long or empty.
 Index generate_positions(const ModelConfig& config, Index prompt_tokens, Index max_new_tokens);
 
-/// Continues the prompt, to which the tokenizer adds its own special tokens. `on_text` is given the
+/// Continues the prompt. `on_text` is given the
 /// text piece by piece, never half a character; the pieces make up the result's text. When the
 /// user cancels, what there is so far is returned.
 GenerateResult generate(const LanguageModel& model, const Tokenizer& tokenizer,

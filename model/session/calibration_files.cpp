@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "io/files/text_input.h"
@@ -15,6 +16,7 @@ CalibrationText load_calibration(const CalibrationFiles& files, const WeightSour
                                  const std::string& model, const Progress& progress) {
     std::vector<NamedText> texts;
     for (const std::string& path : files.paths) texts.push_back({path, read_text(path)});
+    for (const std::string& path : files.chats) texts.push_back({path, read_text(path), true});
     const std::int64_t longest = source.config().max_position;
     if (longest > 0 && files.ctx > longest)
         throw Error("the window is longer than the model can take",
@@ -23,7 +25,10 @@ CalibrationText load_calibration(const CalibrationFiles& files, const WeightSour
     Index ctx = files.ctx;
     if (ctx == 0) ctx = longest > 0 ? std::min<Index>(2048, longest) : 2048;
     const auto tokenizer = load_tokenizer(source.tokenizer_files(), model);
-    return calibration_windows(texts, *tokenizer, ctx, files.tokens, progress);
+    std::optional<ChatTemplate> chat;
+    if (!files.chats.empty()) chat.emplace(source.tokenizer_files(), model);
+    return calibration_windows(texts, *tokenizer, ctx, files.tokens, progress,
+                               chat ? &*chat : nullptr);
 }
 
 }  // namespace vq

@@ -11,9 +11,10 @@
 namespace vq {
 
 struct CalibrationFiles {
-    std::vector<std::string> paths;
-    Index tokens = 32768;  ///< of all files together, the same number of each
-    Index ctx = 0;         ///< tokens a window; 0: 2048, or the model's maximum if that is less
+    std::vector<std::string> paths;  ///< of texts
+    std::vector<std::string> chats;  ///< of conversations, JSON Lines
+    Index tokens = 32768;            ///< of all files together, the same number of each
+    Index ctx = 0;  ///< tokens a window; 0: 2048, or the model's maximum if that is less
 };
 
 /// Reads the files and cuts them into windows of the model's tokens. `model` names the model in

@@ -44,6 +44,40 @@ TEST(CalibrationText, EveryFileGivesTheSameShare) {
         EXPECT_EQ(text_of(got.windows[i]).find('z') != std::string::npos, i >= 5);
 }
 
+TEST(CalibrationText, ConversationsAreSpreadAndBeginWindows) {
+    const TokenizerFiles files = {
+        {"tokenizer_config.json",
+         R"({"chat_template": "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"})"}};
+    const ChatTemplate chat(files, "model");
+    std::string text;
+    for (int i = 0; i < 100; ++i)
+        text += R"({"messages": [{"role": "user", "content": "q)" + std::to_string(i) +
+                R"("}, {"role": "assistant", "content": "a"}]})" + "\n\n";
+    const NamedText named{"talk.jsonl", text, true};
+    const auto got = calibration_windows({named}, test::ByteTokenizer(), 100, 80, {}, &chat);
+    std::vector<std::string> windows;
+    for (const auto& window : got.windows) windows.push_back(text_of(window));
+    // 21 and 22 bytes each: four of them, from 0, 1/2, 1/4 and 3/4 of 128.
+    EXPECT_EQ(windows,
+              (std::vector<std::string>{"<user>q0<assistant>a", "<user>q32<assistant>a",
+                                        "<user>q64<assistant>a", "<user>q96<assistant>a"}));
+    EXPECT_EQ(
+        text_of(
+            calibration_windows({named}, test::ByteTokenizer(), 9, 9, {}, &chat).windows.front()),
+        "<user>q0<")
+        << "cut at ctx";
+    for (const char* bad : {"{\"messages\": []}", "no json", "{\"text\": \"x\"}"}) {
+        try {
+            calibration_windows({{"talk.jsonl", std::string(bad), true}}, test::ByteTokenizer(), 9,
+                                9, {}, &chat);
+            FAIL() << "no error for " << bad;
+        } catch (const Error& error) {
+            EXPECT_NE(std::string(error.what()).find("talk.jsonl, conversation 1"),
+                      std::string::npos);
+        }
+    }
+}
+
 TEST(CalibrationText, AShortFileGivesWhatItHasWithANote) {
     std::string note;
     Progress progress;
