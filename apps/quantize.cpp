@@ -121,6 +121,19 @@ Json embedding_json(const TensorReport& t) {
             {"resumed", t.resumed}};
 }
 
+Json experts_json(const std::vector<ExpertReport>& reports) {
+    Json list = Json::array();
+    for (const ExpertReport& r : reports)
+        list.push_back({{"layer", r.layer},
+                        {"experts", r.experts},
+                        {"tokens_min", r.least},
+                        {"tokens_median", r.median},
+                        {"tokens_max", r.most},
+                        {"enough", r.enough},
+                        {"under", r.under}});
+    return list;
+}
+
 Answer report_answer(const QuantizeReport& report, const Options& options, const ModelPlan& plan,
                      const Common& common) {
     const StoreTotals totals = totals_of(StoreReader(options.output));
@@ -147,6 +160,7 @@ Answer report_answer(const QuantizeReport& report, const Options& options, const
                        {"settings", settings_json(plan.settings)},
                        {"tensors", tensors},
                        {"embeddings", embeddings}};
+    if (!report.experts.empty()) answer.document["experts"] = experts_json(report.experts);
     const auto count = [](std::int64_t n) { return format_count(static_cast<double>(n)); };
     answer.text = fmt::format("{}: {}\n", options.output,
                               format_bytes(static_cast<double>(totals.file_bytes)));

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "base/error.h"
+#include "model/calibration_experts.h"
 #include "model/check_runtime.h"
 #include "model/feed_forward/mlp.h"
 #include "model/language_model.h"
@@ -55,6 +56,7 @@ struct CalibrationWalk::Impl {
     Index layer = 0;
     Stage stage = Stage::entered;
     Replacements replacements;
+    std::unique_ptr<ExpertWalk> routed;  // of a mixture, from its first use on
 
     Impl(const WeightSource& from, const CalibrationOptions& how, const Progress& report,
          Index positions)
@@ -100,6 +102,8 @@ struct CalibrationWalk::Impl {
         }
     }
 
+    MixtureStream mixture_stream();
+    ExpertWalk& experts();
     const float* feed_forward_input(const HalfNorms& norms, Index row, Index rows, float* out);
     void mix();
     void add_mixed();
@@ -144,6 +148,29 @@ const float* CalibrationWalk::Impl::feed_forward_input(const HalfNorms& norms, I
     return norms.input(context, stream.row(row).data(), rows, out);
 }
 
+/// The stream as a mixture reads it.
+MixtureStream CalibrationWalk::Impl::mixture_stream() {
+    VQ_ASSERT(stage == Stage::between);
+    const HalfNorms norms = feed_forward_norms(weights());
+    return {weights(), [this, norms](std::span<const Index> tokens, float* out) {
+                const Index hidden = config().hidden_size;
+                for_token_tiles(static_cast<Index>(tokens.size()), [&](Index first, Index count) {
+                    for (Index i = first; i < first + count; ++i) {
+                        const Index row = tokens[static_cast<std::size_t>(i)];
+                        float* const to = out + i * hidden;
+                        const float* x = feed_forward_input(norms, row, 1, to);
+                        if (x != to) std::copy_n(x, hidden, to);
+                    }
+                });
+            }};
+}
+
+ExpertWalk& CalibrationWalk::Impl::experts() {
+    if (routed == nullptr)
+        routed = std::make_unique<ExpertWalk>(context, mixture_stream(), tokens(), scratch);
+    return *routed;
+}
+
 /// The inputs of one group, slab after slab.
 class CalibrationWalk::Impl::Reader {
 public:
@@ -172,6 +199,7 @@ public:
                 norms_ = mixer_norms(weights);
                 break;
             case GroupKind::gate_up:
+            case GroupKind::shared_gate_up:
                 VQ_ASSERT(walk.stage <= Stage::between);
                 walk.advance(Stage::between);
                 norms_ = feed_forward_norms(weights);
@@ -184,7 +212,14 @@ public:
                                    walk.options.keep_bytes;
                 if (walk.inside_kept) walk.kept.resize(walk.tokens(), width_);
                 break;
-            default: VQ_ASSERT(false);
+            case GroupKind::shared_down:
+                walk.advance(Stage::between);
+                norms_ = feed_forward_norms(weights);
+                inside_ =
+                    MlpInside(walk.context, weights, shared_mlp, walk.block().mixture.activation);
+                break;
+            case GroupKind::expert_gate_up:
+            case GroupKind::expert_down: VQ_ASSERT(false);  // ExpertWalk reads them
         }
     }
 
@@ -213,8 +248,9 @@ public:
 
 private:
     void read_window(Index row, Index rows, float* to) {
-        const bool second = group_ == GroupKind::gate_up || group_ == GroupKind::down;
-        const bool first_of_half = mixer_ == nullptr && group_ != GroupKind::down;
+        const bool second = group_ >= GroupKind::gate_up;
+        const bool inside = inside_.width() > 0;
+        const bool first_of_half = mixer_ == nullptr && !inside;
         const Index hidden = walk_.config().hidden_size;
         const auto normed = walk_.scratch.floats(first_of_half ? 0 : rows * hidden);
         float* const room = first_of_half ? to : normed.floats();
@@ -223,7 +259,7 @@ private:
                    : norms_.input(walk_.context, walk_.stream.row(row).data(), rows, room);
         if (mixer_ != nullptr)
             mixer_->inputs(group_, x, rows, to, walk_.scratch);
-        else if (group_ == GroupKind::down)
+        else if (inside)
             inside_.apply(x, rows, to, walk_.scratch);
         else if (x != to)
             std::copy_n(x, rows * hidden, to);
@@ -248,6 +284,19 @@ void CalibrationWalk::Impl::add_feed_forward() {
             norms.add_to_stream(
                 context, rows, stream.row(row).data(), scratch, [&](float factor, float* to) {
                     add_product(down, kept.row(row).data(), rows, factor, to, scratch);
+                });
+        });
+        return;
+    }
+    if (block().mixture.n_experts > 0) {
+        Matrix given = Matrix::Zero(tokens(), config().hidden_size);
+        experts().add(mixture_stream(), given.data());
+        for_windows(0, windows(), [&](Index row, Index rows) {
+            norms.add_to_stream(
+                context, rows, stream.row(row).data(), scratch, [&](float factor, float* to) {
+                    const Index size = rows * config().hidden_size;
+                    Eigen::Map<Vector>(to, size) +=
+                        factor * Eigen::Map<const Vector>(given.row(row).data(), size);
                 });
         });
         return;
@@ -287,8 +336,9 @@ void CalibrationWalk::Impl::start(const std::vector<std::vector<TokenId>>& text)
 }
 
 void CalibrationWalk::Impl::finish() {
-    advance(Stage::inside);
+    advance(Stage::between);
     add_feed_forward();
+    routed.reset();
     kept.resize(0, 0);
     entered.resize(0, 0);
     inside_kept = false;
@@ -329,6 +379,9 @@ Index CalibrationWalk::tokens() const {
 const Matrix& CalibrationWalk::stream() const {
     return impl_->stream;
 }
+std::vector<Index> CalibrationWalk::expert_tokens() const {
+    return impl_->routed == nullptr ? std::vector<Index>{} : impl_->routed->counts();
+}
 
 void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSum* drift) {
     VQ_ASSERT(layer == impl_->layer && layer < layers());
@@ -337,6 +390,16 @@ void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSu
     const LinearGroup& which = groups[static_cast<std::size_t>(group)];
     const Index width = which.cols;
     VQ_ASSERT(sum.cols() == width);
+    if (which.expert >= 0) {
+        const bool follow = drift != nullptr && original_ != nullptr;
+        impl_->advance(Stage::between);
+        if (follow) original_->advance(Stage::between);
+        const MixtureStream original =
+            follow ? original_->mixture_stream() : impl_->mixture_stream();
+        impl_->experts().collect(which.kind, which.expert, impl_->mixture_stream(), sum,
+                                 follow ? drift : nullptr, follow ? &original : nullptr);
+        return;
+    }
     Impl::Reader inputs(*impl_, which);
     std::unique_ptr<Impl::Reader> originals;
     if (drift != nullptr && original_)

@@ -28,8 +28,9 @@ struct CalibrationOptions {
 };
 
 /// Memory: the residual stream (tokens, hidden) and the attention's output (tokens, heads *
-/// head_dim) in fp32, one group's weights, one slab. Results do not depend on the number of
-/// threads. Groups may be left out: collect() and finish() bring the text as far as they need.
+/// head_dim) in fp32, one group's weights, one slab; in a mixture also what its experts give
+/// (tokens, hidden) and one expert's weights. Results do not depend on the number of threads.
+/// Groups may be left out: collect() and finish() bring the text as far as they need.
 class CalibrationWalk : public LayerWalk {
 public:
     /// `source` must outlive the walk. Every window is a sequence of its own. Throws Error when a
@@ -44,6 +45,7 @@ public:
     void collect(Index layer, Index group, HessianSum& sum, DriftSum* drift = nullptr) override;
     void replace(const std::string& name, Matrix weight) override;
     void finish(Index layer) override;
+    std::vector<Index> expert_tokens() const override;
     Index tokens() const;  ///< of the text that flows through
 
     /// The residual stream (tokens, hidden), windows one after the other: what the next block

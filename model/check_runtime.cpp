@@ -28,7 +28,16 @@ void check_runtime(const ModelConfig& config) {
         }
         if (layer.attention.window > 0 && layer.attention.chunk > 0)
             refuse(config, l, "attention with a window and chunks at once");
-        if (layer.mixture.n_experts > 0) refuse(config, l, "a mixture of experts");
+        if (layer.attention.output_gate && layer.attention.head_norm == HeadNorm::whole)
+            refuse(config, l, "one norm over all heads of gated attention");
+        if (layer.mixture.n_experts > 0 && layer.mlp.width > 0)
+            refuse(config, l, "an MLP beside a mixture of experts");
+        if (layer.parallel && (layer.find(TensorRole::attention_norm) == nullptr ||
+                               layer.find(TensorRole::mlp_norm) != nullptr))
+            refuse(config, l, "a parallel block whose halves have norms of their own, or none");
+        for (const TensorRole role : {TensorRole::query_norm, TensorRole::key_norm})
+            if (const ModelTensor* norm = layer.find(role); norm != nullptr && norm->bias)
+                refuse(config, l, "a norm of heads with a bias");
     }
 }
 

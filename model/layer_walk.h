@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/matrix.h"
 #include "vq/layer/drift.h"
@@ -25,6 +26,9 @@ public:
     virtual void replace(const std::string& name, Matrix weight) = 0;
     /// Ends a block: the text flows through the rest of it; its weights are let go.
     virtual void finish(Index layer) = 0;
+    /// How many tokens each expert of the block has seen; empty before one of its experts' groups
+    /// was collected, where it has no mixture, and where nobody knows.
+    virtual std::vector<Index> expert_tokens() const { return {}; }
 };
 
 }  // namespace vq

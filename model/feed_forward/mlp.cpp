@@ -11,7 +11,7 @@ MlpInside::MlpInside(const BlockContext& context, const LayerWeights& weights,
     : kernel_(context.kernel), activate_(activation_kernel(*context.kernel, activation)) {
     const ModelTensor* gate = weights.find(roles.gate, expert);
     const ModelTensor* up = weights.find(roles.up, expert);
-    const ModelTensor* both = weights.find(roles.gate_up, expert);
+    const ModelTensor* both = roles.gate_up ? weights.find(*roles.gate_up, expert) : nullptr;
     if (both != nullptr) {
         width_ = both->rows / 2;
         stacked_ = weights.stays_packed();  // a packed tensor cannot be cut
@@ -89,6 +89,12 @@ void Mlp::add(const float* x, Index tokens, float factor, float* stream,
         inside_.apply(x + first * hidden, count, h.floats(), scratch);
         add_product(down_, h.floats(), count, factor, stream + first * hidden, scratch);
     });
+}
+
+void Mlp::apply(const float* x, Index tokens, float* out, ScratchPool& scratch) const {
+    const auto h = scratch.floats(tokens * inside_.width());
+    inside_.apply(x, tokens, h.floats(), scratch);
+    down_.apply(h.floats(), tokens, out, scratch);
 }
 
 std::int64_t Mlp::weight_bytes() const {

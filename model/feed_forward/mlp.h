@@ -3,6 +3,8 @@
 // be had alone.
 #pragma once
 
+#include <optional>
+
 #include "model/feed_forward/feed_forward.h"
 
 namespace vq {
@@ -11,7 +13,7 @@ namespace vq {
 struct MlpRoles {
     TensorRole gate;
     TensorRole up;
-    TensorRole gate_up;
+    std::optional<TensorRole> gate_up;
     TensorRole down;
 };
 inline constexpr MlpRoles block_mlp = {TensorRole::gate, TensorRole::up, TensorRole::gate_up,
@@ -46,8 +48,8 @@ public:
     void add(const float* x, Index tokens, float factor, float* stream,
              ScratchPool& scratch) const override;
     std::int64_t weight_bytes() const override;
-    const MlpInside& inside() const { return inside_; }
-    const Linear& down() const { return down_; }
+    /// out (tokens, hidden) = f(x).
+    void apply(const float* x, Index tokens, float* out, ScratchPool& scratch) const;
 
 private:
     MlpInside inside_;

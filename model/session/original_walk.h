@@ -39,6 +39,10 @@ public:
     /// Not for this walk, which is through the layers as they were.
     void replace(const std::string& name, Matrix weight) override;
     void finish(Index layer) override;
+    /// Empty where all sums were kept.
+    std::vector<Index> expert_tokens() const override {
+        return walk_ == nullptr ? std::vector<Index>{} : walk_->expert_tokens();
+    }
 
 private:
     Start start_;

@@ -109,7 +109,13 @@ private:
         const std::vector<LinearGroup> groups = linear_groups(source_.config(), layer);
         for (std::size_t g = 0; g < groups.size(); ++g)
             group(layer, static_cast<Index>(g), groups[g]);
-        if (hessians_.walk != nullptr) hessians_.walk->finish(layer);
+        if (hessians_.walk == nullptr) return;
+        if (auto tokens = hessians_.walk->expert_tokens(); !tokens.empty()) {
+            report_.experts.push_back(
+                expert_report(layer, std::move(tokens), source_.config().hidden_size));
+            progress_.log(expert_line(report_.experts.back()));
+        }
+        hessians_.walk->finish(layer);
     }
 
     void group(Index layer, Index index, const LinearGroup& names) {

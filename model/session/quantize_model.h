@@ -12,6 +12,7 @@
 #include "io/families/linear_groups.h"
 #include "io/hdf5/store.h"
 #include "model/layer_walk.h"
+#include "model/session/expert_report.h"
 #include "vq/run/plan.h"
 
 namespace vq {
@@ -51,6 +52,7 @@ struct QuantizeReport {
     CodebookScope scope = CodebookScope::universal;
     std::vector<TensorReport> tensors;     ///< linear layers
     std::vector<TensorReport> embeddings;  ///< the embedding and the head, where they are coded
+    std::vector<ExpertReport> experts;     ///< of blocks with a mixture that text went through
 };
 
 /// Everything that must match for a part of an earlier run to be reused. content_hash: the

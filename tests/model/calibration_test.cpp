@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "io/families/linear_groups.h"
+#include "tests/model/reference.h"
 #include "tests/model/tiny_model.h"
 #include "vq/layer/bias.h"
 

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "tests/model/reference.h"
 #include "tests/model/tiny_model.h"
 
 namespace vq {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "tests/model/reference.h"
 #include "tests/model/tiny_model.h"
 
 namespace vq {

@@ -6,6 +6,7 @@
 #include "model/calibration.h"
 #include "model/language_model.h"
 #include "tests/io/families/made_up_family.h"
+#include "tests/model/reference.h"
 #include "tests/model/tiny_model.h"
 
 namespace vq {

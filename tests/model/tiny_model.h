@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small random model in memory, and a plain double-precision reference to check the runtime with.
+// A small random model in memory; tests/model/reference.h computes what it should.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,6 @@
 #include "base/rng.h"
 #include "io/checkpoints/weight_source.h"
 #include "io/tokenizers/tokenizer.h"
-#include "model/ops/rope.h"
 
 namespace vq::test {
 
@@ -64,25 +63,32 @@ inline MemorySource random_model(const ModelConfig& config, std::uint64_t seed) 
     source.model = config;
     const auto weight = [&](const ModelTensor& tensor) {
         const double scale = 1.5 / std::sqrt(static_cast<double>(tensor.cols));
-        source.tensors[tensor.name + ".weight"] =
-            random_matrix(tensor.rows, tensor.cols, scale, ++seed);
+        source.tensors[tensor.weight()] = random_matrix(tensor.rows, tensor.cols, scale, ++seed);
     };
     const auto vector = [&](const std::string& name, Index n, double centre, double spread) {
         source.tensors[name] =
             (random_matrix(1, n, spread, ++seed).array() + static_cast<float>(centre)).matrix();
     };
+    // Weights of norms that act as 1 + w.
+    const bool plus_one =
+        config.norm == NormKind::rms_plus_one || config.norm == NormKind::layer_plus_one;
+    const double centre = plus_one ? 0.15 : 1.0;
     source.tensors[config.embedding.name + ".weight"] =
         random_matrix(config.vocab_size, config.hidden_size, 1.0, ++seed);
     for (const LayerConfig& layer : config.layers) {
         for (const ModelTensor& t : layer.tensors)
-            if (is_vector(t.role)) vector(t.weight(), t.cols, 1.0, 0.2);
+            if (is_vector(t.role)) vector(t.weight(), t.cols, centre, 0.2);
         for (const ModelTensor& t : layer.tensors)
             if (!is_vector(t.role)) weight(t);
         for (const ModelTensor& t : layer.tensors)
-            if (t.bias) vector(t.name + ".bias", t.rows, 0.0, 0.3);
+            if (t.bias) vector(t.name + ".bias", is_vector(t.role) ? t.cols : t.rows, 0.0, 0.3);
     }
-    vector(config.final_norm.name + ".weight", config.hidden_size, 1.0, 0.2);
-    if (!config.tie_embeddings) weight(config.head);
+    vector(config.final_norm.name + ".weight", config.hidden_size, centre, 0.2);
+    if (config.final_norm.bias)
+        vector(config.final_norm.name + ".bias", config.hidden_size, 0.0, 0.3);
+    if (config.tie_embeddings) return source;
+    weight(config.head);
+    if (config.head.bias) vector(config.head.name + ".bias", config.vocab_size, 0.0, 0.3);
     return source;
 }
 
@@ -122,104 +128,6 @@ inline std::vector<TokenId> random_tokens(Index count, Index vocab, std::uint64_
     for (Index i = 0; i < count; ++i)
         out.push_back(static_cast<TokenId>(random_bits(seed, static_cast<std::uint64_t>(i)) %
                                            static_cast<std::uint64_t>(vocab)));
-    return out;
-}
-
-/// Everything that a straightforward forward pass sees, in double.
-struct Reference {
-    MatrixD logits;                                 ///< (tokens, vocab)
-    std::vector<std::vector<MatrixD>> group_input;  ///< [layer][qkv, o, gate/up, down]
-};
-
-inline MatrixD reference_norm(const MatrixD& x, const Matrix& weight, double eps) {
-    MatrixD out = x;
-    for (Index t = 0; t < x.rows(); ++t) {
-        const double scale =
-            1.0 / std::sqrt(x.row(t).squaredNorm() / static_cast<double>(x.cols()) + eps);
-        out.row(t) = (x.row(t) * scale).cwiseProduct(weight.row(0).cast<double>());
-    }
-    return out;
-}
-
-inline void reference_rope(MatrixD& x, Index heads, Index dim,
-                           const std::vector<float>& frequency) {
-    for (Index t = 0; t < x.rows(); ++t)
-        for (Index h = 0; h < heads; ++h)
-            for (Index i = 0; i < dim / 2; ++i) {
-                const double angle = static_cast<double>(t) *
-                                     static_cast<double>(frequency[static_cast<std::size_t>(i)]);
-                double& a = x(t, h * dim + i);
-                double& b = x(t, h * dim + i + dim / 2);
-                const double a0 = a;
-                a = a0 * std::cos(angle) - b * std::sin(angle);
-                b = b * std::cos(angle) + a0 * std::sin(angle);
-            }
-}
-
-inline Reference reference_forward(const MemorySource& source, const std::vector<TokenId>& tokens) {
-    const ModelConfig& c = source.model;
-    const auto count = static_cast<Index>(tokens.size());
-    const auto tensor = [&](const std::string& name) {
-        return source.read(name).cast<double>().eval();
-    };
-    const auto product = [&](const MatrixD& x, const std::string& part) {
-        MatrixD y = x * tensor(part + ".weight").transpose();
-        if (source.has(part + ".bias")) y.rowwise() += tensor(part + ".bias").row(0);
-        return y;
-    };
-    const std::vector<float> frequency = rope_frequencies(c.ropes.front(), count);
-    Reference out;
-    MatrixD stream(count, c.hidden_size);
-    const MatrixD embedding = tensor(c.embedding.name + ".weight");
-    for (Index t = 0; t < count; ++t)
-        stream.row(t) = embedding.row(tokens[static_cast<std::size_t>(t)]);
-    for (const LayerConfig& layer : c.layers) {
-        const auto named = [&](TensorRole role) { return layer.tensor(role).name; };
-        const Index head_dim = layer.attention.head_dim;
-        std::vector<MatrixD> inputs;
-        MatrixD x = reference_norm(
-            stream, source.read(named(TensorRole::attention_norm) + ".weight"), c.norm_eps);
-        inputs.push_back(x);
-        MatrixD q = product(x, named(TensorRole::query));
-        MatrixD k = product(x, named(TensorRole::key));
-        const MatrixD v = product(x, named(TensorRole::value));
-        reference_rope(q, layer.attention.n_heads, head_dim, frequency);
-        reference_rope(k, layer.attention.n_kv_heads, head_dim, frequency);
-        MatrixD a = MatrixD::Zero(count, layer.attention.n_heads * head_dim);
-        for (Index h = 0; h < layer.attention.n_heads; ++h) {
-            const Index kv = h / (layer.attention.n_heads / layer.attention.n_kv_heads) * head_dim;
-            for (Index t = 0; t < count; ++t) {
-                std::vector<double> score(static_cast<std::size_t>(t) + 1);
-                double sum = 0;
-                for (Index s = 0; s <= t; ++s) {
-                    const double dot = q.row(t)
-                                           .segment(h * head_dim, head_dim)
-                                           .dot(k.row(s).segment(kv, head_dim));
-                    score[static_cast<std::size_t>(s)] =
-                        std::exp(dot / std::sqrt(static_cast<double>(head_dim)));
-                    sum += score[static_cast<std::size_t>(s)];
-                }
-                for (Index s = 0; s <= t; ++s)
-                    a.row(t).segment(h * head_dim, head_dim) +=
-                        score[static_cast<std::size_t>(s)] / sum * v.row(s).segment(kv, head_dim);
-            }
-        }
-        inputs.push_back(a);
-        stream += product(a, named(TensorRole::attention_out));
-        x = reference_norm(stream, source.read(named(TensorRole::mlp_norm) + ".weight"),
-                           c.norm_eps);
-        inputs.push_back(x);
-        const MatrixD gate = product(x, named(TensorRole::gate));
-        const MatrixD inside = (gate.array() / (1.0 + (-gate.array()).exp()))
-                                   .matrix()
-                                   .cwiseProduct(product(x, named(TensorRole::up)));
-        inputs.push_back(inside);
-        stream += product(inside, named(TensorRole::down));
-        out.group_input.push_back(std::move(inputs));
-    }
-    const MatrixD x =
-        reference_norm(stream, source.read(c.final_norm.name + ".weight"), c.norm_eps);
-    out.logits = x * tensor(c.output().name + ".weight").transpose();
     return out;
 }
 

@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include "base/rng.h"
+#include "io/families/layer_config.h"
 
 namespace vq {
 namespace {
@@ -133,6 +136,101 @@ TEST(Kernels, SiluMulMatchesDoubleOnEveryIsa) {
             }
             EXPECT_TRUE(out.untouched_around());
         }
+}
+
+double exact_activation(Activation how, double x) {
+    switch (how) {
+        case Activation::silu: return x / (1 + std::exp(-x));
+        case Activation::gelu: return x * std::erfc(-x / std::numbers::sqrt2) / 2;
+        case Activation::gelu_tanh: {
+            const double u = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+            return x / (1 + std::exp(-2 * u));
+        }
+        case Activation::relu_squared: return x > 0 ? x * x : 0;
+        case Activation::clamped_swiglu:
+            x = std::min(x, 7.0);
+            return x / (1 + std::exp(-1.702 * x));
+    }
+    return 0;
+}
+
+// exp(-y) turns the rounding of y into a relative error of |y| eps, and y is of the size of x^3 for
+// gelu_tanh; erf is good to 1.5e-7 of x.
+TEST(Kernels, ActivationsMatchDoubleOnEveryIsaWithAndWithoutUp) {
+    for (const Isa isa : available())
+        for (const auto how : {Activation::silu, Activation::gelu, Activation::gelu_tanh,
+                               Activation::relu_squared, Activation::clamped_swiglu})
+            for (const Index n : sizes) {
+                const auto kernel = activation_kernel(kernels(isa), how);
+                Buffer gate(n, 4.0, 17);
+                Buffer up(n, 6.0, 18);
+                Buffer out(n, 0.0, 19);
+                const bool swiglu = how == Activation::clamped_swiglu;
+                const auto near = [&](Index i, double factor) {
+                    const double x = gate.at(i);
+                    const double want = exact_activation(how, x) * factor;
+                    const double relative = eps * (20 + 2 * std::abs(x) + 0.3 * std::pow(x, 4));
+                    const double erf = how == Activation::gelu ? 2e-7 * std::abs(x * factor) : 0;
+                    EXPECT_NEAR(out.at(i), want, std::abs(want) * relative + erf + 1e-36)
+                        << isa_name(isa) << " " << static_cast<int>(how) << " at " << x;
+                };
+                kernel(gate.data(), up.data(), n, out.data());
+                for (Index i = 0; i < n; ++i)
+                    near(i, swiglu ? std::clamp(up.at(i), -7.0, 7.0) + 1 : up.at(i));
+                kernel(gate.data(), nullptr, n, out.data());
+                for (Index i = 0; i < n; ++i) near(i, swiglu ? 2 : 1);
+                EXPECT_TRUE(out.untouched_around());
+            }
+}
+
+TEST(Kernels, SoftcapAndSigmoidMatchDoubleOnEveryIsa) {
+    for (const Isa isa : available())
+        for (const Index n : sizes) {
+            const Buffer before(n, 40.0, 20);
+            Buffer x = before;
+            kernels(isa).softcap(x.data(), n, 30.0F);
+            Buffer y(n, 3.0, 21);
+            Buffer out(n, 0.0, 22);
+            kernels(isa).sigmoid_mul(y.data(), x.data(), n, out.data());
+            for (Index i = 0; i < n; ++i) {
+                const double v = before.all[static_cast<std::size_t>(i) + 1];
+                EXPECT_NEAR(x.at(i), 30 * std::tanh(v / 30), 30 * 8 * eps);
+                const double want = x.at(i) / (1 + std::exp(-y.at(i)));
+                EXPECT_NEAR(out.at(i), want,
+                            std::abs(want) * eps * (12 + std::abs(y.at(i))) + 1e-36);
+            }
+            EXPECT_TRUE(x.untouched_around() && out.untouched_around());
+        }
+}
+
+TEST(Kernels, LayerNormMatchesDoubleOnEveryIsaAndInPlace) {
+    for (const Isa isa : available())
+        for (const Index n : sizes)
+            for (const bool biased : {false, true}) {
+                Buffer x(n, 3.0, 23);
+                for (Index i = 0; i < n; ++i) x.data()[i] += 5.0F;
+                Buffer w(n, 1.0, 24);
+                Buffer b(n, 1.0, 25);
+                Buffer out(n, 0.0, 26);
+                const float* const bias = biased ? b.data() : nullptr;
+                kernels(isa).layer_norm(x.data(), w.data(), bias, n, 1e-5F, out.data());
+                double mean = 0;
+                double squares = 0;
+                const auto count = static_cast<double>(n);
+                for (Index i = 0; i < n; ++i) mean += x.at(i) / count;
+                for (Index i = 0; i < n; ++i) squares += (x.at(i) - mean) * (x.at(i) - mean);
+                const double scale = 1 / std::sqrt(squares / count + 1e-5);
+                for (Index i = 0; i < n; ++i) {
+                    const double want = (x.at(i) - mean) * scale * w.at(i);
+                    // The mean's rounding errs by some eps of the largest value, times the scale.
+                    const double slack = std::abs(want) * eps * (count + 8) +
+                                         20 * eps * (count + 8) * scale * std::abs(w.at(i));
+                    EXPECT_NEAR(out.at(i), want + (biased ? b.at(i) : 0), slack + 4 * eps);
+                }
+                EXPECT_TRUE(out.untouched_around());
+                kernels(isa).layer_norm(x.data(), w.data(), bias, n, 1e-5F, x.data());
+                EXPECT_EQ(x.all, out.all) << isa_name(isa) << " n " << n;
+            }
 }
 
 TEST(Kernels, RmsNormMatchesDoubleOnEveryIsaAndInPlace) {

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Router: which experts of a mixture a token goes to, and what they weigh.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/ops/layer_weights.h"
+#include "model/ops/scratch.h"
+
+namespace vq {
+
+/// Where some tokens go: `active` experts each, in ascending order.
+struct Routing {
+    Index tokens = 0;
+    Index active = 0;
+    std::vector<std::int32_t> experts;  ///< size (tokens, active)
+    std::vector<float> weights;         ///< size (tokens, active)
+
+    /// The places in `experts` of one expert's tokens; place / active is the token.
+    std::vector<std::vector<Index>> by_expert(Index n_experts) const;
+};
+
+class Router {
+public:
+    explicit Router(const LayerWeights& weights);
+    /// x (tokens, hidden): what the feed-forward reads.
+    Routing route(const float* x, Index tokens, ScratchPool& scratch) const;
+    Index active() const { return config_.n_active; }
+    std::int64_t weight_bytes() const { return logits_.weight_bytes(); }
+
+private:
+    void choose(float* logits, std::int32_t* experts, float* weights) const;
+    void leave_best_groups(std::vector<float>& choice) const;
+
+    MixtureConfig config_;
+    Linear logits_;  ///< fp32, whatever the precision: a flip sends a token elsewhere
+    Vector bias_;    ///< of the choice alone; may be empty
+};
+
+}  // namespace vq
