@@ -11,6 +11,7 @@
 #include "model/check_runtime.h"
 #include "model/feed_forward/mlp.h"
 #include "model/language_model.h"
+#include "model/ops/check_stream.h"
 #include "model/transformer.h"
 
 namespace vq {
@@ -338,6 +339,7 @@ void CalibrationWalk::Impl::start(const std::vector<std::vector<TokenId>>& text)
 void CalibrationWalk::Impl::finish() {
     advance(Stage::between);
     add_feed_forward();
+    check_stream(stream.data(), tokens(), config().hidden_size, layer_name(layer));
     routed.reset();
     kept.resize(0, 0);
     entered.resize(0, 0);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "model/check_runtime.h"
+#include "model/ops/check_stream.h"
 #include "model/ops/packed_linear.h"
 
 namespace vq {
@@ -114,10 +115,12 @@ void LanguageModel::forward(std::span<const TokenId> tokens, KvCache* cache, flo
     }
     const auto scale = static_cast<float>(config().embedding_scale);
     if (scale != 1) Eigen::Map<Vector>(hidden, count * width) *= scale;
-    for (std::size_t layer = 0; layer < blocks_.size(); ++layer)
+    for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
         blocks_[layer]->forward(hidden, count, past,
                                 cache != nullptr ? cache->layers_[layer].get() : nullptr,
                                 *scratch_);
+        check_stream(hidden, count, width, layer_name(static_cast<Index>(layer)));
+    }
     norm_.apply(hidden, count, hidden, *context_.kernel);
     if (cache != nullptr) cache->length_ += count;
 }
@@ -131,6 +134,7 @@ std::int64_t LanguageModel::bytes_per_token() const {
 Vector LanguageModel::logits(const float* hidden) const {
     Vector out(head_.out());
     head_.apply(hidden, 1, out.data(), *scratch_);
+    check_stream(out.data(), 1, out.size(), "the head's logits");
     return out;
 }
 

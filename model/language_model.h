@@ -45,10 +45,12 @@ public:
 
     /// hidden (tokens, hidden_size): what the head reads, for tokens that follow those in `cache`
     /// (none without a cache); the cache grows by them. Throws Error when a token id is out of
-    /// range or the sequence gets longer than positions(). Thread-safe for different caches.
+    /// range, the sequence gets longer than positions(), or numbers overflow (with the layer; the
+    /// cache is then of no use). Thread-safe for different caches.
     void forward(std::span<const TokenId> tokens, KvCache* cache, float* hidden) const;
 
-    /// The head: logits = head x, capped where the model says so. Use its blocks to see the logits of a slice of the vocabulary.
+    /// The head: logits = head x, capped where the model says so. Use its blocks to see the logits
+    /// of a slice of the vocabulary.
     const Linear& head() const { return head_; }
     /// logits (vocab_size) of one row of hidden.
     Vector logits(const float* hidden) const;

@@ -135,6 +135,11 @@ void tile_losses(const HeadInput& model, const HeadInput* reference,
     }
 }
 
+void check_losses(const double* nll, Index tokens, const char* where) {
+    if (std::all_of(nll, nll + tokens, [](double v) { return std::isfinite(v); })) return;
+    throw Error("numbers overflow, or are no numbers", where, "check the weights of the head");
+}
+
 }  // namespace
 
 void token_losses(const LanguageModel& model, const float* hidden, const LanguageModel* reference,
@@ -167,6 +172,9 @@ void token_losses(const LanguageModel& model, const float* hidden, const Languag
                           count);
         tile_losses(x, &r, part_targets, part, kernel);
     });
+    check_losses(out.nll, tokens, "the head's logits");
+    if (reference == nullptr) return;
+    check_losses(out.reference_nll, tokens, "the logits of the reference model's head");
 }
 
 }  // namespace vq

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "model/calibration.h"
+#include "model/token_loss.h"
 #include "tests/model/reference.h"
 #include "tests/model/tiny_model.h"
 
@@ -138,6 +140,38 @@ TEST(LanguageModel, ReportsProgressAndStopsWhenCancelled) {
     EXPECT_EQ(last, 2);
     progress.cancelled = [] { return true; };
     EXPECT_THROW(LanguageModel(source, Precision::fp32, 4, progress), Cancelled);
+}
+
+// Weights so large that sums leave fp32 behind the second block: an error, not a perplexity.
+TEST(LanguageModel, NamesTheLayerWhereNumbersOverflow) {
+    for (const float size : {1e36F, 1e22F}) {  // infinite, and too large for the next norm
+        MemorySource source = random_model(test::tiny_llama(), 17);
+        source.tensors["model.layers.1.mlp.down_proj.weight"] *= size;
+        const LanguageModel model(source, Precision::fp32, 4, {});
+        Matrix hidden(4, source.model.hidden_size);
+        try {
+            model.forward(std::vector<TokenId>{1, 2, 3, 4}, nullptr, hidden.data());
+            FAIL() << "no error";
+        } catch (const Error& e) {
+            EXPECT_NE(std::string(e.what()).find("layer 1"), std::string::npos) << e.what();
+        }
+        CalibrationWalk walk(source, {{1, 2, 3, 4}}, {}, {});
+        walk.finish(0);
+        EXPECT_THROW(walk.finish(1), Error);
+    }
+}
+
+TEST(LanguageModel, LogitsThatOverflowAreAnError) {
+    MemorySource source = random_model(test::tiny_qwen2(), 18);
+    source.tensors["lm_head.weight"] *= 1e38F;
+    const LanguageModel model(source, Precision::fp32, 4, {});
+    Matrix hidden(4, source.model.hidden_size);
+    const std::vector<TokenId> ids = {1, 2, 3, 4};
+    model.forward(ids, nullptr, hidden.data());
+    EXPECT_THROW(static_cast<void>(model.logits(hidden.data())), Error);
+    std::vector<double> nll(4);
+    EXPECT_THROW(token_losses(model, hidden.data(), nullptr, nullptr, ids, {.nll = nll.data()}),
+                 Error);
 }
 
 TEST(LanguageModel, NamesTheMissingTensor) {
