@@ -20,12 +20,6 @@ namespace {
 void check_runtime(const ModelConfig& config) {
     for (std::size_t l = 0; l < config.layers.size(); ++l) {
         const LayerConfig& layer = config.layers[l];
-        switch (layer.mixer) {
-            case Mixer::attention: break;
-            case Mixer::latent_attention: refuse(config, l, "latent attention");
-            case Mixer::gated_delta: refuse(config, l, "a gated delta net");
-            case Mixer::short_conv: refuse(config, l, "a short convolution");
-        }
         if (layer.attention.window > 0 && layer.attention.chunk > 0)
             refuse(config, l, "attention with a window and chunks at once");
         if (layer.attention.output_gate && layer.attention.head_norm == HeadNorm::whole)

@@ -20,10 +20,7 @@ std::optional<GroupKind> group_of(TensorRole role) {
         case TensorRole::attention_out: return GroupKind::attention_out;
         case TensorRole::delta_query_key_value:
         case TensorRole::delta_gate:
-        case TensorRole::delta_write:
-        case TensorRole::delta_decay:
-        case TensorRole::delta_query_key_value_gate:
-        case TensorRole::delta_write_decay: return GroupKind::delta_in;
+        case TensorRole::delta_query_key_value_gate: return GroupKind::delta_in;
         case TensorRole::delta_out: return GroupKind::delta_out;
         case TensorRole::conv_in: return GroupKind::conv_in;
         case TensorRole::conv_out: return GroupKind::conv_out;
@@ -40,6 +37,26 @@ std::optional<GroupKind> group_of(TensorRole role) {
         case TensorRole::shared_down: return GroupKind::shared_down;
         default: return std::nullopt;
     }
+}
+
+const char* group_name(GroupKind kind) {
+    switch (kind) {
+        case GroupKind::qkv: return "qkv";
+        case GroupKind::latent_query: return "latent_query";
+        case GroupKind::latent_kv: return "latent_kv";
+        case GroupKind::attention_out: return "attention_out";
+        case GroupKind::delta_in: return "delta_in";
+        case GroupKind::delta_out: return "delta_out";
+        case GroupKind::conv_in: return "conv_in";
+        case GroupKind::conv_out: return "conv_out";
+        case GroupKind::gate_up: return "gate_up";
+        case GroupKind::down: return "down";
+        case GroupKind::expert_gate_up: return "expert_gate_up";
+        case GroupKind::expert_down: return "expert_down";
+        case GroupKind::shared_gate_up: return "shared_gate_up";
+        case GroupKind::shared_down: return "shared_down";
+    }
+    return "";
 }
 
 std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer) {

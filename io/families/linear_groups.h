@@ -31,9 +31,13 @@ enum class GroupKind : std::uint8_t {
     shared_down
 };
 
-/// The group that a tensor of this role belongs to; nothing for norms, routers and other tensors
-/// that are kept as they are, and for what is not in a block.
+/// The group that a tensor of this role belongs to; nothing for norms, routers, what makes the
+/// decays and writes of a delta net, and other tensors that are kept as they are, and for what is
+/// not in a block.
 std::optional<GroupKind> group_of(TensorRole role);
+
+/// "qkv", "attention_out", ...: as above.
+const char* group_name(GroupKind kind);
 
 /// Linear layers that read the same input, for example q_proj, k_proj and v_proj.
 struct LinearGroup {

@@ -3,6 +3,9 @@
 
 #include "base/error.h"
 #include "model/mixers/attention.h"
+#include "model/mixers/gated_delta.h"
+#include "model/mixers/latent_attention.h"
+#include "model/mixers/short_conv.h"
 
 namespace vq {
 
@@ -13,17 +16,22 @@ void TokenMixer::inputs(GroupKind, const float*, Index, float*, ScratchPool&) co
 std::unique_ptr<TokenMixer> make_mixer(const BlockContext& context, const LayerWeights& weights) {
     switch (weights.config().mixer) {
         case Mixer::attention: return make_attention(context, weights);
-        default: break;
+        case Mixer::latent_attention: return make_latent_attention(context, weights);
+        case Mixer::gated_delta: return make_gated_delta(context, weights);
+        case Mixer::short_conv: return make_short_conv(weights);
     }
-    VQ_ASSERT(false);  // check_runtime() refuses the model
+    VQ_ASSERT(false);
     return nullptr;
 }
 
-std::unique_ptr<MixerState> make_mixer_state(const ModelConfig& /*config*/,
-                                             const LayerConfig& layer, Index capacity) {
+std::unique_ptr<MixerState> make_mixer_state(const ModelConfig& config, const LayerConfig& layer,
+                                             Index capacity) {
     switch (layer.mixer) {
         case Mixer::attention: return make_attention_state(layer, capacity);
-        default: break;
+        case Mixer::latent_attention: return make_latent_state(layer.latent, capacity);
+        case Mixer::gated_delta: return std::make_unique<GatedDeltaState>(layer.delta);
+        case Mixer::short_conv:
+            return std::make_unique<ShortConvState>(layer.conv.kernel, config.hidden_size);
     }
     VQ_ASSERT(false);
     return nullptr;

@@ -48,6 +48,11 @@ struct Kernels {
     void (*rotate)(float* x, const float* cosine, const float* sine, Index half);
     /// Rounds to nearest even, as bf16_from_float.
     void (*to_bf16)(const float* x, Index n, BFloat16* out);
+    /// A token of a delta rule (arXiv 2412.06464) on so many columns of its state S (keys,
+    /// columns): S = decay S; S += write key (value - S^T key)^T; out = S^T query.
+    void (*delta_step)(float* state, Index keys, Index columns, const float* key,
+                       const float* query, const float* value, float decay, float write,
+                       float* out);
 };
 
 /// The table of an instruction set, which the processor must have.

@@ -262,6 +262,50 @@ void rotate(float* x, const float* cosine, const float* sine, Index half) {
     }
 }
 
+template <class V>
+void delta_step(float* state, Index keys, Index columns, const float* key, const float* query,
+                const float* value, float decay, float write, float* out) {
+    constexpr Index w = V::width;
+    constexpr Index chains = 4;  // one alone is bound by the latency of fmadd
+    const V g = V::set(decay);
+    for (Index c = 0; c < columns; c += w) {
+        const Index m = columns - c < w ? columns - c : w;
+        const auto load = [m](const float* p) {
+            return m == w ? V::load(p) : V::load_n(p, m, 0.0F);
+        };
+        V sums[chains];
+        for (V& sum : sums) sum = V::set(0.0F);
+        Index i = 0;
+        for (; i + chains <= keys; i += chains)
+            for (Index j = 0; j < chains; ++j)
+                sums[j] =
+                    V::fmadd(load(state + (i + j) * columns + c), V::set(key[i + j]), sums[j]);
+        for (; i < keys; ++i)
+            sums[0] = V::fmadd(load(state + i * columns + c), V::set(key[i]), sums[0]);
+        const V held = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        const V change = (load(value + c) - g * held) * V::set(write);
+
+        for (V& sum : sums) sum = V::set(0.0F);
+        const auto update = [&](Index at, V& sum) {
+            float* const p = state + at * columns + c;
+            const V s = V::fmadd(V::set(key[at]), change, g * load(p));
+            if (m == w)
+                s.store(p);
+            else
+                s.store_n(p, m);
+            sum = V::fmadd(s, V::set(query[at]), sum);
+        };
+        for (i = 0; i + chains <= keys; i += chains)
+            for (Index j = 0; j < chains; ++j) update(i + j, sums[j]);
+        for (; i < keys; ++i) update(i, sums[0]);
+        const V o = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        if (m == w)
+            o.store(out + c);
+        else
+            o.store_n(out + c, m);
+    }
+}
+
 // The table; rounding to bf16 is written for each instruction set.
 template <class V>
 constexpr Kernels table(void (*to_bf16)(const float* x, Index n, BFloat16* out)) {
@@ -276,7 +320,8 @@ constexpr Kernels table(void (*to_bf16)(const float* x, Index n, BFloat16* out))
             .rms_norm = rms_norm<V>,
             .layer_norm = layer_norm<V>,
             .rotate = rotate<V>,
-            .to_bf16 = to_bf16};
+            .to_bf16 = to_bf16,
+            .delta_step = delta_step<V>};
 }
 
 }  // namespace vq::kernels_detail

@@ -131,7 +131,9 @@ Norm LayerWeights::norm(TensorRole role, NormKind kind) const {
 }
 
 Matrix LayerWeights::matrix(TensorRole role) const {
-    return source.read(config().tensor(role).weight());
+    const std::string name = config().tensor(role).weight();
+    const Matrix* own = replaced(*this, name);
+    return own != nullptr ? *own : source.read(name);
 }
 
 Vector LayerWeights::vector(TensorRole role) const {

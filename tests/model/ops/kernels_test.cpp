@@ -299,5 +299,40 @@ TEST(Kernels, ToBf16EqualsTheScalarConversionBitForBit) {
         }
 }
 
+// Sums of `keys` products and one more rounding a step; |key| and |query| are 1.
+TEST(Kernels, DeltaStepMatchesDoubleOnEveryIsa) {
+    for (const Isa isa : available())
+        for (const Index keys : {Index{1}, Index{3}, Index{4}, Index{17}, Index{128}})
+            for (const Index columns : {Index{1}, Index{7}, Index{16}, Index{32}, Index{33}}) {
+                Buffer state(keys * columns, 1.0, 1);
+                Buffer key(keys, 1.0 / std::sqrt(static_cast<double>(keys)), 2);
+                Buffer query(keys, 1.0 / std::sqrt(static_cast<double>(keys)), 3);
+                Buffer value(columns, 1.0, 4);
+                Buffer out(columns, 1.0, 5);
+                const Buffer before = state;
+                constexpr double decay = 0.75;
+                constexpr double write = 0.625;
+                kernels(isa).delta_step(state.data(), keys, columns, key.data(), query.data(),
+                                        value.data(), static_cast<float>(decay),
+                                        static_cast<float>(write), out.data());
+                const double bound = 8 * eps * (static_cast<double>(keys) + 4);
+                for (Index c = 0; c < columns; ++c) {
+                    Buffer old = before;
+                    double held = 0;
+                    for (Index i = 0; i < keys; ++i)
+                        held += decay * old.at(i * columns + c) * key.at(i);
+                    double want = 0;
+                    for (Index i = 0; i < keys; ++i) {
+                        const double s = decay * old.at(i * columns + c) +
+                                         write * key.at(i) * (value.at(c) - held);
+                        EXPECT_NEAR(state.at(i * columns + c), s, bound);
+                        want += s * query.at(i);
+                    }
+                    EXPECT_NEAR(out.at(c), want, bound) << isa_name(isa) << " keys " << keys;
+                }
+                EXPECT_TRUE(state.untouched_around() && out.untouched_around());
+            }
+}
+
 }  // namespace
 }  // namespace vq
