@@ -16,8 +16,9 @@ namespace vq {
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
     std::vector<ExpectedTensor> list;
     const auto add = [&](const ModelTensor& tensor) {
-        list.push_back({tensor.weight(), {tensor.rows, tensor.cols}, is_vector(tensor.role)});
-        if (tensor.bias) list.push_back({tensor.name + ".bias", {1, tensor.rows}, true});
+        const bool vector = is_vector(tensor.role) && tensor.rows == 1;
+        list.push_back({tensor.weight(), {tensor.rows, tensor.cols}, vector});
+        if (tensor.bias) list.push_back({bias_name(tensor), {1, bias_size(tensor)}, true});
     };
     add(config.embedding);
     for (const LayerConfig& layer : config.layers)
@@ -25,6 +26,14 @@ std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
     add(config.final_norm);
     if (!config.tie_embeddings) add(config.head);
     return list;
+}
+
+std::string bias_name(const ModelTensor& tensor) {
+    return tensor.name + ".bias";
+}
+
+std::int64_t bias_size(const ModelTensor& tensor) {
+    return is_vector(tensor.role) ? tensor.rows * tensor.cols : tensor.rows;
 }
 
 void check_model_tensors(const WeightSource& source, const std::string& where) {
@@ -44,7 +53,7 @@ void check_model_tensors(const WeightSource& source, const std::string& where) {
     }
     // A tensor that the runtime would not use means another model than the configuration says.
     for (const std::string& name : source.names())
-        if (expected.count(name) == 0)
+        if (expected.count(name) == 0 && !is_foreign(config, name))
             throw Error(fmt::format("tensor is not part of a {} model with this configuration",
                                     config.architecture),
                         fmt::format("{}: {}", where, name),

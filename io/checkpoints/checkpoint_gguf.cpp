@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <unordered_map>
 
@@ -11,6 +12,7 @@
 #include "io/checkpoints/checkpoint_hash.h"
 #include "io/families/gguf_config.h"
 #include "io/families/gguf_rope.h"
+#include "io/families/gguf_tensors.h"
 #include "io/files/gguf.h"
 #include "io/tokenizers/gguf_tokenizer.h"
 
@@ -21,21 +23,22 @@ class GgufCheckpoint final : public WeightSource {
 public:
     explicit GgufCheckpoint(const std::string& path)
         : file_(path), config_(gguf_model_config(file_)), tokenizer_(gguf_tokenizer_files(file_)) {
-        const auto known_names = gguf_tensor_names(config_);
-        std::set<std::string> others;
-        for (const GgufTensor& tensor : file_.tensors()) {
-            if (tensor.name == rope_factors_tensor) continue;  // became rope scaling
-            const auto known = known_names.find(tensor.name);
-            const std::string name = known == known_names.end() ? tensor.name : known->second.hf;
-            const std::int64_t heads = known == known_names.end() ? 0 : known->second.pair_heads;
-            if (!tensors_.emplace(name, Stored{&tensor, heads}).second)
-                throw Error("tensor stands under two names", path + ": " + tensor.name,
-                            "convert the model again");
-            others.insert(name);
+        std::set<std::string> used;
+        const auto has_tensor = [&](const std::string& name) {
+            return file_.find_tensor(name) != nullptr;
+        };
+        for (GgufSource& source : gguf_sources(config_, has_tensor)) {
+            Stored stored;
+            for (const std::string& name : source.tensors)
+                if (const GgufTensor* tensor = file_.find_tensor(name))
+                    stored.tensors.push_back(tensor);
+            if (stored.tensors.size() != source.tensors.size()) continue;  // the check names it
+            used.insert(source.tensors.begin(), source.tensors.end());
+            const std::string name = source.name;
+            stored.source = std::move(source);
+            tensors_.emplace(name, std::move(stored));
         }
-        for (const ExpectedTensor& tensor : expected_tensors(config_))
-            if (others.erase(tensor.name) != 0) names_.push_back(tensor.name);
-        names_.insert(names_.end(), others.begin(), others.end());
+        list_names(used);
         check_model_tensors(*this, path);
     }
 
@@ -44,60 +47,187 @@ public:
     const std::vector<std::string>& names() const override { return names_; }
     bool has(const std::string& name) const override { return tensors_.count(name) != 0; }
 
+    std::vector<std::string> notes() const override {
+        std::vector<std::string> all = config_.notes;
+        if (!left_out_.empty())
+            all.push_back(
+                fmt::format("{} and others of blocks that predict further tokens are left "
+                            "out",
+                            left_out_));
+        return all;
+    }
+
     TensorShape shape(const std::string& name) const override {
-        const GgufTensor& tensor = *find(name).tensor;
-        const auto& extents = tensor.extents;
-        if (extents.size() == 1) return {1, extents[0]};
-        if (extents.size() == 2) return {extents[1], extents[0]};
-        throw Error(fmt::format("tensor has {} dimensions", extents.size()),
-                    file_.path() + ": " + tensor.name,
-                    "use a model whose tensors are vectors and matrices");
+        const Stored& stored = find(name);
+        if (stored.source.latent_heads > 0) return latent_shape(stored);
+        TensorShape shape;
+        for (const GgufTensor* tensor : stored.tensors) {
+            const TensorShape part = part_shape(*tensor, stored.source.expert);
+            if (shape.rows > 0 && shape.rows == 1 && part.rows == 1) {
+                shape.cols += part.cols;  // biases
+                continue;
+            }
+            shape = {shape.rows + part.rows, part.cols};
+        }
+        return shape;
     }
 
     Matrix read(const std::string& name) const override {
-        const GgufTensor& tensor = *find(name).tensor;
+        const Stored& stored = find(name);
+        if (stored.source.latent_heads > 0) return read_latent(stored, name);
         const TensorShape size = shape(name);
-        const ByteSpan data = file_.data(tensor);
-        const std::int64_t heads = find(name).pair_heads;
-        const Index row_bytes = tensor.bytes / size.rows;
         Matrix values(size.rows, size.cols);
-        const Index step = std::max<Index>(1, (1 << 18) / size.cols);
-        parallel_for((size.rows + step - 1) / step, [&](std::int64_t i) {
-            for (Index row = i * step; row < std::min(size.rows, (i + 1) * step); ++row) {
-                const Index stored =
-                    heads > 0 && size.rows > 1 ? stored_row(row, size.rows / heads) : row;
-                ggml_dequantize(tensor.type, data.data() + stored * row_bytes, size.cols,
-                                values.data() + row * size.cols);
-            }
-        });
-        file_.release(tensor, data);
-        if (heads > 0 && size.rows == 1) {
-            const Matrix as_stored = values;
-            for (Index i = 0; i < size.cols; ++i)
-                values(0, i) = as_stored(0, stored_row(i, size.cols / heads));
-        }
-        check_finite(values, file_.path() + ": " + tensor.name);
+        Index begin = 0;
+        for (const GgufTensor* tensor : stored.tensors)
+            begin += read_part(*tensor, stored.source, begin, values);
+        finish(stored.source, values);
+        check_finite(values, file_.path() + ": " + stored.tensors.front()->name);
         return values;
     }
 
     std::string content_hash() const override {
         return checkpoint_hash(
             config_.hf_json, names_, [&](const std::string& name, Hasher& hasher) {
-                const GgufTensor& tensor = *find(name).tensor;
-                const ByteSpan data = file_.data(tensor);
-                hasher.add(ggml_type_name(static_cast<std::uint32_t>(tensor.type)));
-                hasher.add(data.data(), data.size());
-                file_.release(tensor, data);
+                const Stored& stored = find(name);
+                for (const GgufTensor* tensor : stored.tensors) {
+                    const ByteSpan data = part_bytes(*tensor, stored.source.expert);
+                    hasher.add(ggml_type_name(static_cast<std::uint32_t>(tensor->type)));
+                    hasher.add(data.data(), data.size());
+                    file_.release(*tensor, data);
+                }
             });
     }
 
 private:
     struct Stored {
-        const GgufTensor* tensor;
-        /// Above 0: rows of q and k (weights and biases) stand with the two halves of every rotary
-        /// pair side by side, in so many heads.
-        std::int64_t pair_heads;
+        std::vector<const GgufTensor*> tensors;
+        GgufSource source;
     };
+
+    /// What no tensor of the model is: an error of the check, but for blocks behind the last one.
+    void list_names(const std::set<std::string>& used) {
+        std::set<std::string> others;
+        for (const GgufTensor& tensor : file_.tensors()) {
+            if (used.count(tensor.name) != 0 || is_rope_factors(tensor.name)) continue;
+            if (is_behind_blocks(tensor.name)) {
+                if (left_out_.empty()) left_out_ = tensor.name;
+                continue;
+            }
+            if (!tensors_.emplace(tensor.name, Stored{{&tensor}, {}}).second)
+                throw Error("tensor stands under two names", file_.path() + ": " + tensor.name,
+                            "convert the model again");
+            others.insert(tensor.name);
+        }
+        for (const ExpectedTensor& tensor : expected_tensors(config_))
+            if (has(tensor.name)) names_.push_back(tensor.name);
+        names_.insert(names_.end(), others.begin(), others.end());
+    }
+
+    bool is_behind_blocks(const std::string& name) const {
+        if (!name.starts_with("blk.")) return false;
+        const std::size_t end = name.find('.', 4);
+        const std::string number = name.substr(4, end == std::string::npos ? end : end - 4);
+        const bool digits = !number.empty() && number.size() < 6 &&
+                            number.find_first_not_of("0123456789") == std::string::npos;
+        return digits && std::stoll(number) >= config_.n_layers();
+    }
+
+    /// Of one tensor, or of an expert's part of it.
+    TensorShape part_shape(const GgufTensor& tensor, std::int64_t expert) const {
+        const auto& extents = tensor.extents;
+        const std::size_t dimensions = extents.size() - (expert >= 0 ? 1 : 0);
+        if (expert >= 0 && !extents.empty() && expert >= extents.back())
+            throw Error(fmt::format("tensor has no expert {}", expert),
+                        file_.path() + ": " + tensor.name,
+                        "check that configuration and weights belong together");
+        if (dimensions == 1) return {1, extents[0]};
+        if (dimensions == 2) return {extents[1], extents[0]};
+        throw Error(fmt::format("tensor has {} dimensions", extents.size()),
+                    file_.path() + ": " + tensor.name,
+                    "use a model whose tensors are vectors and matrices");
+    }
+
+    ByteSpan part_bytes(const GgufTensor& tensor, std::int64_t expert) const {
+        const ByteSpan data = file_.data(tensor);
+        if (expert < 0) return data;
+        const std::size_t bytes = data.size() / static_cast<std::size_t>(tensor.extents.back());
+        return data.subspan(static_cast<std::size_t>(expert) * bytes, bytes);
+    }
+
+    /// Fills in the rows of `values` that stand in this tensor, whose first row is row `begin` of
+    /// all; returns how many it has. Vectors count as one row, in their stored order.
+    Index read_part(const GgufTensor& tensor, const GgufSource& source, Index begin,
+                    Matrix& values) const {
+        const TensorShape size = part_shape(tensor, source.expert);
+        const ByteSpan data = part_bytes(tensor, source.expert);
+        const Index row_bytes = static_cast<Index>(data.size()) / size.rows;
+        if (values.rows() == 1) {
+            ggml_dequantize(tensor.type, data.data(), size.cols, values.data() + begin);
+            file_.release(tensor, data);
+            return size.cols;
+        }
+        const Index step = std::max<Index>(1, (1 << 18) / size.cols);
+        parallel_for((values.rows() + step - 1) / step, [&](std::int64_t i) {
+            for (Index row = i * step; row < std::min(values.rows(), (i + 1) * step); ++row) {
+                const Index at =
+                    (source.rows.empty() ? row : source.rows[static_cast<std::size_t>(row)]) -
+                    begin;
+                if (at < 0 || at >= size.rows) continue;
+                ggml_dequantize(tensor.type, data.data() + at * row_bytes, size.cols,
+                                values.data() + row * size.cols);
+            }
+        });
+        file_.release(tensor, data);
+        return size.rows;
+    }
+
+    static void finish(const GgufSource& source, Matrix& values) {
+        const std::vector<std::int64_t>& order = values.rows() == 1 ? source.rows : source.cols;
+        if (!order.empty()) {
+            const Matrix stored = values;
+            for (Index i = 0; i < values.cols(); ++i)
+                values.col(i) = stored.col(order[static_cast<std::size_t>(i)]);
+        }
+        if (source.change == GgufSource::Change::minus_one) values.array() -= 1.0F;
+        if (source.change == GgufSource::Change::log_of_negative)
+            for (Index i = 0; i < values.size(); ++i)
+                values.data()[i] = std::log(-values.data()[i]);
+    }
+
+    TensorShape latent_shape(const Stored& stored) const {
+        const GgufTensor& keys = *stored.tensors[0];
+        const GgufTensor& values = *stored.tensors[1];
+        const std::int64_t heads = stored.source.latent_heads;
+        for (const GgufTensor* tensor : {&keys, &values})
+            if (tensor->extents.size() != 3 || tensor->extents[2] != heads)
+                throw Error(fmt::format("tensor is not of {} heads", heads),
+                            file_.path() + ": " + tensor->name, "convert the model again");
+        if (keys.extents[1] != values.extents[0])
+            throw Error("tensor does not fit " + values.name, file_.path() + ": " + keys.name,
+                        "convert the model again");
+        return {heads * (keys.extents[0] + values.extents[1]), keys.extents[1]};
+    }
+
+    /// Head by head the keys' rows, which stand turned over, then the values'.
+    Matrix read_latent(const Stored& stored, const std::string& name) const {
+        const TensorShape size = shape(name);
+        Matrix all(size.rows, size.cols);
+        const Index key_rows = stored.tensors[0]->extents[0];
+        const Index value_rows = stored.tensors[1]->extents[1];
+        for (Index head = 0; head < stored.source.latent_heads; ++head) {
+            GgufSource part;
+            part.expert = head;
+            Matrix keys(size.cols, key_rows);
+            Matrix values(value_rows, size.cols);
+            read_part(*stored.tensors[0], part, 0, keys);
+            read_part(*stored.tensors[1], part, 0, values);
+            const Index first = head * (key_rows + value_rows);
+            all.middleRows(first, key_rows) = keys.transpose();
+            all.middleRows(first + key_rows, value_rows) = values;
+        }
+        check_finite(all, file_.path() + ": " + stored.tensors[0]->name);
+        return all;
+    }
 
     const Stored& find(const std::string& name) const {
         const auto found = tensors_.find(name);
@@ -107,19 +237,12 @@ private:
         return found->second;
     }
 
-    /// Where row `row` of the half-split order stands in the interleaved one.
-    static Index stored_row(Index row, Index head_dim) {
-        const Index in_head = row % head_dim;
-        const Index pair = in_head % (head_dim / 2);
-        const Index half = in_head / (head_dim / 2);
-        return row - in_head + 2 * pair + half;
-    }
-
     GgufFile file_;
     ModelConfig config_;
     TokenizerFiles tokenizer_;
     std::unordered_map<std::string, Stored> tensors_;
     std::vector<std::string> names_;
+    std::string left_out_;  ///< the first tensor behind the last block
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,6 +12,9 @@
 #include "base/parallel.h"
 #include "io/checkpoints/checkpoint.h"
 #include "io/checkpoints/checkpoint_hash.h"
+#include "io/checkpoints/file_tensors.h"
+#include "io/families/model_tensors.h"
+#include "io/files/mxfp4.h"
 #include "io/files/safetensors.h"
 
 namespace vq {
@@ -35,9 +39,12 @@ public:
     explicit HfFolder(std::string folder) : folder_(std::move(folder)) {
         if (!exists(file("config.json")))
             throw Error("folder has no config.json", folder_, "give the folder of a HF checkpoint");
-        config_ = parse_hf_config(read_text_file(file("config.json"), max_config_bytes),
-                                  file("config.json"));
         open_files();
+        config_ = parse_hf_config(read_text_file(file("config.json"), max_config_bytes),
+                                  file("config.json"), families(),
+                                  [&](const std::string& name) { return files_have(name); });
+        notes_ = config_.notes;
+        settle_head();
         list_names();
         check_model_tensors(*this, folder_);
         for (const char* name : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json",
@@ -52,26 +59,29 @@ public:
     const std::vector<std::string>& names() const override { return names_; }
     bool has(const std::string& name) const override { return tensors_.count(name) != 0; }
 
+    std::vector<std::string> notes() const override { return notes_; }
+
     TensorShape shape(const std::string& name) const override {
         const Stored& stored = find(name);
-        const SafetensorInfo& info = *stored.info;
-        if (info.type == SafetensorType::other)
-            throw Error("dtype " + info.type_name + " is not supported",
-                        stored.file->path() + ": " + name,
-                        "convert the checkpoint to F32, F16 or BF16");
-        if (info.shape.size() == 1) return {1, info.shape[0]};
-        if (info.shape.size() == 2) return {info.shape[0], info.shape[1]};
-        throw Error(fmt::format("tensor has {} dimensions", info.shape.size()),
-                    stored.file->path() + ": " + name,
-                    "use a model whose tensors are vectors and matrices");
+        if (stored.scales != nullptr) return stored.shape;
+        check_type(stored);
+        const bool turned =
+            stored.layout == ExpertLayout::transposed || stored.layout == ExpertLayout::interleaved;
+        if (turned && !stored.bias) return {stored.shape.cols, stored.shape.rows};
+        return stored.shape;
+    }
+
+    std::vector<std::int64_t> dims(const std::string& name) const override {
+        return find(name).info->shape;
     }
 
     Matrix read(const std::string& name) const override {
         const Stored& stored = find(name);
-        const TensorShape size = shape(name);
-        const ByteSpan data = stored.file->data(*stored.info);
-        Matrix values(size.rows, size.cols);
-        const std::int64_t element = stored.info->type == SafetensorType::f32 ? 4 : 2;
+        if (stored.scales != nullptr) return read_mxfp4(stored, name);
+        check_type(stored);
+        const ByteSpan data = bytes_of(stored);
+        Matrix values(stored.shape.rows, stored.shape.cols);
+        const std::int64_t element = element_bytes(*stored.info);
         constexpr std::int64_t chunk = 1 << 18;
         parallel_for((values.size() + chunk - 1) / chunk, [&](std::int64_t i) {
             const std::int64_t begin = i * chunk;
@@ -81,25 +91,97 @@ public:
         });
         stored.file->file().release(data);
         check_finite(values, stored.file->path() + ": " + name);
-        return values;
+        if (stored.layout == ExpertLayout::single) return values;
+        return from_file_layout(values, stored.layout, stored.bias);
     }
 
     std::string content_hash() const override {
         return checkpoint_hash(config_.hf_json, names_,
                                [&](const std::string& name, Hasher& hasher) {
                                    const Stored& stored = find(name);
-                                   const ByteSpan data = stored.file->data(*stored.info);
+                                   const ByteSpan data = bytes_of(stored);
                                    hasher.add(std::string_view(stored.info->type_name));
                                    hasher.add(data.data(), data.size());
                                    stored.file->file().release(data);
+                                   if (stored.scales == nullptr) return;
+                                   const ByteSpan scales = scales_of(stored);
+                                   hasher.add(scales.data(), scales.size());
                                });
     }
 
 private:
+    /// A tensor of the model in a tensor of a file: all of it, or a part that is in one piece.
     struct Stored {
         const SafetensorsFile* file = nullptr;
         const SafetensorInfo* info = nullptr;
+        TensorShape shape;       ///< as it stands there
+        std::int64_t first = 0;  ///< element of the file's tensor
+        ExpertLayout layout = ExpertLayout::single;
+        bool bias = false;
+        /// Not null: `info` holds blocks of MXFP4, row by row, and `first` counts bytes of them.
+        const SafetensorInfo* scales = nullptr;
+        const SafetensorsFile* scales_file = nullptr;
     };
+
+    static std::int64_t element_bytes(const SafetensorInfo& info) {
+        return info.type == SafetensorType::f32 ? 4 : 2;
+    }
+
+    static TensorShape whole_shape(const SafetensorInfo& info) {
+        if (info.shape.empty()) return {1, 1};
+        if (info.shape.size() == 1) return {1, info.shape[0]};
+        const Index rows = info.shape[0];
+        return {rows, rows == 0 ? 0 : info.count / rows};
+    }
+
+    static Stored whole(const SafetensorsFile& home, const SafetensorInfo& info) {
+        return {&home, &info, whole_shape(info), 0, ExpertLayout::single, false, nullptr, nullptr};
+    }
+
+    static void check_type(const Stored& stored) {
+        if (stored.info->type == SafetensorType::other)
+            throw Error("dtype " + stored.info->type_name + " is not supported",
+                        stored.file->path() + ": " + stored.info->name,
+                        "convert the checkpoint to F32, F16 or BF16");
+    }
+
+    static ByteSpan bytes_of(const Stored& stored) {
+        const ByteSpan data = stored.file->data(*stored.info);
+        if (stored.scales != nullptr)
+            return data.subspan(
+                static_cast<std::size_t>(stored.first),
+                static_cast<std::size_t>(stored.shape.rows * stored.shape.cols / 2));
+        if (stored.info->type == SafetensorType::other) return data;
+        const std::int64_t element = element_bytes(*stored.info);
+        return data.subspan(
+            static_cast<std::size_t>(stored.first * element),
+            static_cast<std::size_t>(stored.shape.rows * stored.shape.cols * element));
+    }
+
+    static ByteSpan scales_of(const Stored& stored) {
+        const ByteSpan data = stored.scales_file->data(*stored.scales);
+        return data.subspan(
+            static_cast<std::size_t>(stored.first / 16),
+            static_cast<std::size_t>(stored.shape.rows * stored.shape.cols / mxfp4_block));
+    }
+
+    Matrix read_mxfp4(const Stored& stored, const std::string& name) const {
+        const auto [rows, cols] = stored.shape;
+        const ByteSpan blocks = bytes_of(stored);
+        const ByteSpan scales = scales_of(stored);
+        Matrix turned(cols, rows);
+        std::vector<float> row(static_cast<std::size_t>(cols));
+        const std::int64_t in_row = cols / mxfp4_block;
+        for (Index r = 0; r < rows; ++r) {
+            mxfp4_to_float(blocks.data() + r * cols / 2, scales.data() + r * in_row, in_row,
+                           row.data());
+            turned.col(r) = Eigen::Map<const Vector>(row.data(), cols);
+        }
+        check_finite(turned, stored.file->path() + ": " + name);
+        return from_file_layout(turned, stored.layout, false);
+    }
+
+    bool files_have(const std::string& name) const { return tensors_.count(name) != 0; }
 
     std::string file(const std::string& name) const { return folder_ + "/" + name; }
 
@@ -114,7 +196,8 @@ private:
     void open_files() {
         if (exists(file("model.safetensors"))) {
             const SafetensorsFile& only = open("model.safetensors");
-            for (const SafetensorInfo& info : only.tensors()) tensors_[info.name] = {&only, &info};
+            for (const SafetensorInfo& info : only.tensors())
+                tensors_[info.name] = whole(only, info);
             return;
         }
         const std::string index = file("model.safetensors.index.json");
@@ -129,7 +212,7 @@ private:
             if (info == nullptr)
                 throw Error("tensor is not in the shard that the index names",
                             home.path() + ": " + name, "get the checkpoint again");
-            tensors_[name] = {&home, info};
+            tensors_[name] = whole(home, *info);
         }
     }
 
@@ -151,30 +234,149 @@ private:
         return same;
     }
 
-    /// Names in model order; then what the model does not call for, which the check refuses, except
-    /// what older checkpoints carry along: rotary frequencies and a copy of tied embeddings.
-    void list_names() {
+    /// Of an embedding and a head that are said to be one, the file may hold one, or both, alike or
+    /// not: fine-tuning and merging leave heads in models that say that they have none. Then the
+    /// head of the file counts, as in other programs.
+    void settle_head() {
+        if (!config_.tie_embeddings) return;
         const std::string embedding = config_.embedding.weight();
         const std::string head = config_.head.weight();
-        // Of two tied tensors a writer keeps one, under either name.
-        if (config_.tie_embeddings && !has(embedding) && has(head))
+        if (!has(head)) return;
+        if (!has(embedding)) {
             tensors_[embedding] = tensors_[head];
-        // Fine-tuning and merging leave heads of their own in models that say that they have none.
-        if (config_.tie_embeddings && has(embedding) && has(head) && !same_values(embedding, head))
-            throw Error("tensor differs from " + embedding +
-                            ", but tie_word_embeddings says that they are one",
-                        folder_ + ": " + head,
-                        "set tie_word_embeddings to false in config.json to use the tensor");
+            tensors_.erase(head);
+            return;
+        }
+        if (same_values(embedding, head)) {
+            tensors_.erase(head);
+            return;
+        }
+        untie(config_);
+        notes_.push_back(fmt::format(
+            "{} differs from {} although tie_word_embeddings is true: the file's head is used",
+            head, embedding));
+    }
+
+    /// The tensor of three dimensions that holds experts' matrices of rows x cols.
+    const Stored& stack(const std::string& name, std::int64_t n_experts, std::int64_t rows,
+                        std::int64_t cols) const {
+        const Stored& whole = find(name);
+        const std::vector<std::int64_t> dims =
+            rows > 0 ? std::vector{n_experts, rows, cols} : std::vector{n_experts, cols};
+        if (whole.info->shape != dims)
+            throw Error(fmt::format("tensor is {}, the configuration calls for {}",
+                                    fmt::join(whole.info->shape, " x "), fmt::join(dims, " x ")),
+                        whole.file->path() + ": " + name,
+                        "check that configuration and weights belong together");
+        return whole;
+    }
+
+    /// An expert's matrix in a stack of three dimensions, the way its family writes it.
+    Stored stacked(const ModelTensor& tensor, std::int64_t n_experts, bool bias) const {
+        const bool turned = tensor.layout != ExpertLayout::stacked;
+        TensorShape shape =
+            turned ? TensorShape{tensor.cols, tensor.rows} : TensorShape{tensor.rows, tensor.cols};
+        if (bias) shape = {1, tensor.rows};
+        Stored part = stack(stack_name(tensor, bias), n_experts, bias ? 0 : shape.rows, shape.cols);
+        part.shape = shape;
+        part.first = tensor.expert * shape.rows * shape.cols;
+        part.layout = tensor.layout;
+        part.bias = bias;
+        return part;
+    }
+
+    /// An expert's matrix in blocks of MXFP4, whose rows stand as the model has them but for turns
+    /// that rows of gate and up take.
+    Stored in_mxfp4(const ModelTensor& tensor, std::int64_t n_experts) const {
+        const std::string name = stack_name(tensor, false);
+        Stored part = find(name + "_blocks");
+        const Stored& scales = find(name + "_scales");
+        const std::int64_t in_row = tensor.cols / mxfp4_block;
+        const std::vector<std::int64_t> dims = {n_experts, tensor.rows, in_row, 16};
+        const std::vector<std::int64_t> scale_dims = {n_experts, tensor.rows, in_row};
+        if (tensor.cols % mxfp4_block != 0 || part.info->shape != dims ||
+            scales.info->shape != scale_dims || part.info->type_name != "U8" ||
+            scales.info->type_name != "U8")
+            throw Error(fmt::format("tensor is {} of {}, the configuration calls for U8 of {}",
+                                    part.info->type_name, fmt::join(part.info->shape, " x "),
+                                    fmt::join(dims, " x ")),
+                        part.file->path() + ": " + name + "_blocks",
+                        "check that configuration and weights belong together");
+        part.shape = {tensor.rows, tensor.cols};
+        part.first = tensor.expert * tensor.rows * tensor.cols / 2;
+        part.layout = tensor.layout;
+        part.scales = scales.info;
+        part.scales_file = scales.file;
+        return part;
+    }
+
+    Stored fused(const ModelTensor& tensor, const std::string& name, std::int64_t n_experts) const {
+        const bool down = tensor.role == TensorRole::expert_down;
+        const std::int64_t rows = down ? tensor.rows : 2 * tensor.rows;
+        Stored part = stack(name, n_experts, rows, tensor.cols);
+        const std::int64_t before = tensor.role == TensorRole::expert_up ? tensor.rows : 0;
+        part.shape = {tensor.rows, tensor.cols};
+        part.first = (tensor.expert * rows + before) * tensor.cols;
+        return part;
+    }
+
+    /// Experts' matrices under names of their own, whatever tensors they stand in.
+    void find_experts() {
+        std::set<std::string> stacks;
+        for (const LayerConfig& layer : config_.layers)
+            for (const ModelTensor& tensor : layer.tensors) {
+                if (tensor.expert < 0) continue;
+                const std::int64_t n = layer.mixture.n_experts;
+                if (tensor.layout == ExpertLayout::single) {
+                    const std::string name = fused_stack_name(tensor);
+                    if (has(tensor.weight()) || name.empty() || !has(name)) continue;
+                    tensors_[tensor.weight()] = fused(tensor, name, n);
+                    stacks.insert(name);
+                    continue;
+                }
+                const std::string name = stack_name(tensor, false);
+                const bool blocks = !has(name) && has(name + "_blocks");
+                if (blocks) {
+                    tensors_[tensor.weight()] = in_mxfp4(tensor, n);
+                    stacks.insert({name + "_blocks", name + "_scales"});
+                }
+                for (const bool bias : {false, true}) {
+                    if (bias ? !tensor.bias : blocks) continue;
+                    tensors_[bias ? bias_name(tensor) : tensor.weight()] = stacked(tensor, n, bias);
+                    stacks.insert(stack_name(tensor, bias));
+                }
+            }
+        for (const std::string& name : stacks) tensors_.erase(name);
+    }
+
+    /// Names in model order; then those that are none of the model's own, and what the check
+    /// refuses. Older checkpoints carry rotary frequencies along.
+    void list_names() {
+        find_experts();
         std::set<std::string> others;
         for (const auto& [name, stored] : tensors_) others.insert(name);
         for (const ExpectedTensor& tensor : expected_tensors(config_))
             if (others.erase(tensor.name) != 0) names_.push_back(tensor.name);
+        std::int64_t foreign = 0;
         for (const std::string& name : others) {
-            if (ends_with(name, ".rotary_emb.inv_freq") || (config_.tie_embeddings && name == head))
+            if (ends_with(name, ".rotary_emb.inv_freq")) {
                 tensors_.erase(name);
-            else
-                names_.push_back(name);
+                continue;
+            }
+            const bool carried = is_foreign(config_, name);
+            if (carried && tensors_[name].info->type == SafetensorType::other) {
+                notes_.push_back(fmt::format("{} has the type {} and is left out", name,
+                                             tensors_[name].info->type_name));
+                tensors_.erase(name);
+                continue;
+            }
+            if (carried && ++foreign == 1) first_foreign_ = name;
+            names_.push_back(name);
         }
+        if (foreign > 0)
+            notes_.push_back(fmt::format(
+                "{} tensors of other parts than the text model ({}, ...) stay as they are", foreign,
+                first_foreign_));
     }
 
     std::string folder_;
@@ -183,6 +385,8 @@ private:
     std::map<std::string, std::unique_ptr<SafetensorsFile>> files_;
     std::unordered_map<std::string, Stored> tensors_;
     std::vector<std::string> names_;
+    std::vector<std::string> notes_;
+    std::string first_foreign_;
 };
 
 }  // namespace

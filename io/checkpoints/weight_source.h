@@ -33,6 +33,15 @@ public:
     virtual bool has(const std::string& name) const = 0;
     /// Throws Error when there is no such tensor.
     virtual TensorShape shape(const std::string& name) const = 0;
+    /// Extents in the family's own files; they may be more than two where a tensor is none of the
+    /// model's own (ModelConfig::foreign).
+    virtual std::vector<std::int64_t> dims(const std::string& name) const {
+        const TensorShape size = shape(name);
+        if (size.rows == 1) return {size.cols};
+        return {size.rows, size.cols};
+    }
+    /// What a user of the file should know: what it lacks, what is passed over. A line each.
+    virtual std::vector<std::string> notes() const { return config().notes; }
     /// The tensor as fp32, dequantised. Throws Error when it is missing or holds a value that is
     /// not finite (with the name and the index of the first one). Thread-safe.
     virtual Matrix read(const std::string& name) const = 0;

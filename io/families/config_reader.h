@@ -24,6 +24,10 @@ double positive_number(const Json& value, const std::string& key, const std::str
 /// Text, "" for null pointers. Throws Error that names `key` and the value.
 std::string text_of(const Json* value, const std::string& key, const std::string& where);
 
+/// Throws Error when a wrapper's configuration says what is not known, or that the checkpoint is
+/// quantized. Its text_config is a family's, and not looked at.
+void check_wrapper_keys(const Json& json, const std::string& where);
+
 class ConfigReader {
 public:
     /// All three must outlive the reader; `where` names the file in errors. Throws Error when a
@@ -31,6 +35,7 @@ public:
     ConfigReader(const Json& json, const std::string& where, const Family& family);
 
     const std::string& where() const { return where_; }
+    const Family& family() const { return family_; }
     [[noreturn]] void fail(const std::string& what) const;
     /// "X is VALUE, only Y is supported", `todo` by default "use a model whose X is Y".
     [[noreturn]] void fail_unsupported(const std::string& key, const Json& value,
@@ -46,15 +51,25 @@ public:
     /// `fallback` where there is no value.
     std::int64_t integer_or(Setting setting, std::int64_t fallback, std::int64_t least,
                             std::int64_t most) const;
+    /// The same, or a list of such integers that are all equal.
+    std::int64_t common_integer(Setting setting, std::int64_t least, std::int64_t most) const;
     double positive(Setting setting) const;
+    double positive_or(Setting setting, double fallback) const;
+    /// The file has the key, and says null: not what an absent key stands for.
+    bool says_null(Setting setting) const;
+    /// Null where there is no value. Throws Error when it is no list of `size` entries.
+    const Json* list(Setting setting, std::int64_t size) const;
     /// False where the family has no such key.
     bool flag(Setting setting) const;
     /// An id below `vocab_size`, a list of them, or none. A null in the file means none, whatever
-    /// an absent key stands for.
-    std::vector<std::int64_t> ids(Setting setting, std::int64_t vocab_size) const;
+    /// an absent key stands for. Ids that the vocabulary does not have are left out, with a note.
+    std::vector<std::int64_t> ids(Setting setting, std::int64_t vocab_size,
+                                  std::vector<std::string>& notes) const;
 
 private:
     void check_keys() const;
+    /// Of the keys that say a setting, the one that the file has; null: none.
+    const ConfigKey* key_in_file(Setting setting) const;
 
     const Json& json_;
     const std::string& where_;

@@ -98,6 +98,28 @@ std::span<const std::string_view> harmless_config_keys() {
     return keys;
 }
 
+std::span<const std::string_view> foreign_tensors() {
+    static constexpr auto starts = std::to_array<std::string_view>({
+        "mtp.",
+        "model.mtp.",
+        "visual.",
+        "model.visual.",
+        "vision_tower.",
+        "model.vision_tower.",
+        "vision_model.",
+        "model.vision_model.",
+        "multi_modal_projector.",
+        "model.multi_modal_projector.",
+        "audio_tower.",
+        "model.audio_tower.",
+        "embed_audio.",
+        "model.embed_audio.",
+        "embed_vision.",
+        "model.embed_vision.",
+    });
+    return starts;
+}
+
 bool is_vector(TensorRole role) {
     switch (role) {
         case TensorRole::attention_norm:

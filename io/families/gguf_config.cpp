@@ -4,119 +4,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <optional>
-#include <string_view>
+#include <cctype>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "io/families/gguf_metadata.h"
 #include "io/families/gguf_rope.h"
 
 namespace vq {
 namespace {
-
-/// Metadata behind "<architecture>." that is read for every family, beside the keys of its row.
-constexpr std::array<std::string_view, 6> read_keys = {
-    "rope.scaling.type",    "rope.scaling.factor",    "rope.scale_linear",
-    "rope.dimension_count", "attention.value_length", "expert_count"};
-
-/// That changes no result: how the file was made, and what only scalings that are refused use.
-constexpr std::array<std::string_view, 4> harmless_keys = {
-    "tensor_data_layout", "rope.scaling.finetuned", "rope.scaling.original_context_length",
-    "expert_used_count"};
-
-std::string shown(const GgufValue& value) {
-    if (const auto* number = std::get_if<std::int64_t>(&value.value))
-        return fmt::to_string(*number);
-    if (const auto* large = std::get_if<std::uint64_t>(&value.value)) return fmt::to_string(*large);
-    if (const auto* real = std::get_if<double>(&value.value)) return fmt::to_string(*real);
-    if (const auto* flag = std::get_if<bool>(&value.value)) return *flag ? "true" : "false";
-    if (const auto* text = std::get_if<std::string_view>(&value.value))
-        return "\"" + std::string(text->substr(0, 60)) + "\"";
-    const auto& array = std::get<GgufArray>(value.value);
-    return fmt::format("an array of {} {}", array.count, gguf_type_name(array.type));
-}
-
-const Family& find_family(const GgufFile& file, std::span<const Family> table) {
-    const std::string name = file.require_string("general.architecture");
-    for (const Family& family : table)
-        if (name == family.gguf_architecture) return family;
-    throw Error("architecture \"" + name.substr(0, 60) + "\" is not supported", file.path(),
-                supported_architectures(table));
-}
-
-class MetadataReader {
-public:
-    MetadataReader(const GgufFile& file, const Family& family)
-        : file_(file), family_(family), prefix_(std::string(family.gguf_architecture) + ".") {
-        check_keys();
-    }
-
-    const Family& family() const { return family_; }
-    std::string key(std::string_view name) const { return prefix_ + std::string(name); }
-    std::string key(Setting setting) const {
-        const ConfigKey* found = find_key(family_, setting);
-        VQ_ASSERT(found != nullptr && found->gguf != nullptr);
-        return key(found->gguf);
-    }
-
-    /// An integer, or an array that holds one per layer if they are all equal.
-    std::optional<std::int64_t> integer(const std::string& key) const {
-        const GgufValue* value = file_.find(key);
-        if (value == nullptr || value->type != GgufType::array) return file_.get_int(key);
-        const auto list = *file_.get_ints(key);
-        for (const std::int64_t entry : list)
-            if (entry != list.front()) fail(key, "differs from layer to layer");
-        return list.empty() ? std::nullopt : std::optional(list.front());
-    }
-    std::int64_t required(const std::string& key) const {
-        if (const auto value = integer(key)) return *value;
-        return file_.require_int(key);
-    }
-    double required_real(const std::string& key) const {
-        const auto value = file_.get_float(key);
-        if (!value)
-            throw Error("key is missing", file_.path() + ": " + key, "convert the model again");
-        return *value;
-    }
-
-    [[noreturn]] void fail(const std::string& key, const std::string& what) const {
-        throw Error(what + ", which is not supported", file_.path() + ": " + key,
-                    "start from the checkpoint's safetensors, or use another model");
-    }
-
-    const GgufTensor* tensor(TensorRole role, const char* kind) const {
-        for (const TensorNames& names : family_.tensors)
-            if (names.role == role)
-                return file_.find_tensor(fmt::format(fmt::runtime(names.gguf), 0) + kind);
-        return nullptr;
-    }
-
-private:
-    void check_keys() const {
-        const auto known = [&](std::string_view name) {
-            const auto in = [&](const auto& list) {
-                return std::find(list.begin(), list.end(), name) != list.end();
-            };
-            return in(read_keys) || in(harmless_keys) ||
-                   std::any_of(family_.keys.begin(), family_.keys.end(), [&](const ConfigKey& k) {
-                       return k.gguf != nullptr && name == k.gguf;
-                   });
-        };
-        for (const auto& [key, value] : file_.values()) {
-            if (!key.starts_with(prefix_) || known(std::string_view(key).substr(prefix_.size())))
-                continue;
-            throw Error(fmt::format("{} is {}, and what that means is not known", key.substr(0, 80),
-                                    shown(value)),
-                        file_.path(),
-                        "start from the checkpoint's safetensors, or use another model");
-        }
-    }
-
-    const GgufFile& file_;
-    const Family& family_;
-    std::string prefix_;
-};
 
 Json token_ids(const GgufFile& file, std::initializer_list<const char*> keys,
                std::int64_t vocab_size) {
@@ -130,101 +26,292 @@ Json token_ids(const GgufFile& file, std::initializer_list<const char*> keys,
     return ids.size() == 1 ? ids.front() : ids;
 }
 
-/// What metadata says beside config.json's keys must be what the runtime does.
-void refuse_unsupported(const MetadataReader& reader, std::int64_t head_dim) {
-    if (reader.integer(reader.key("expert_count")).value_or(0) > 0)
-        reader.fail(reader.key("expert_count"), "a mixture of experts");
-    const std::string value_length = reader.key("attention.value_length");
-    if (reader.integer(value_length).value_or(head_dim) != head_dim)
-        reader.fail(value_length, "a value length other than the key length");
-    const std::string turned = reader.key("rope.dimension_count");
-    if (reader.integer(turned).value_or(head_dim) != head_dim)
-        reader.fail(turned, "rotation of a part of a head");
+/// A config.json key by key, from what the file says and from which tensors it has.
+class ConfigWriter {
+public:
+    ConfigWriter(const GgufMetadata& data) : data_(data), file_(data.file()) {
+        hidden_ = data.required(metadata_key(Setting::hidden_size));
+        const char* heads = metadata_key(Setting::heads);
+        heads_ = data.required(heads);
+        if (heads_ < 1) data.fail(data.key(heads), fmt::format("a count of {}", heads_));
+        const ConfigKey* head_dim = find_key(data.family(), Setting::head_dim);
+        head_dim_ = data.integer(head_dim != nullptr ? head_dim->gguf : "attention.key_length")
+                        .value_or(hidden_ / heads_);
+        const GgufTensor* embedding = data.tensor(TensorRole::embedding, 0, ".weight");
+        vocab_ = embedding != nullptr && embedding->extents.size() == 2
+                     ? embedding->extents[1]
+                     : data.required(metadata_key(Setting::vocab_size));
+        theta_ = data.real(metadata_key(Setting::rope_theta))
+                     .value_or(fallback(Setting::rope_theta).get<double>());
+        if (!latent()) check_heads();
+    }
+
+    Json operator()() const {
+        const Family& family = data_.family();
+        Json json;
+        json["architectures"] = {family.hf_class};
+        json["model_type"] = family.model_type;
+        for (const ConfigKey& key : family.keys) {
+            if (&key != find_key(family, key.setting)) continue;  // another name, or fixed
+            if (std::optional<Json> value = value_of(key)) json[key.hf] = std::move(*value);
+        }
+        json["pad_token_id"] = token_ids(file_, {"tokenizer.ggml.padding_token_id"}, vocab_);
+        json["torch_dtype"] = "float32";
+        return json;
+    }
+
+private:
+    bool latent() const { return data_.family().features.latent; }
+
+    const char* metadata_key(Setting setting) const {
+        const ConfigKey* key = find_key(data_.family(), setting);
+        VQ_ASSERT(key != nullptr && key->gguf != nullptr);
+        return key->gguf;
+    }
+    Json fallback(Setting setting) const {
+        const ConfigKey* key = find_key(data_.family(), setting);
+        return key == nullptr || key->fallback == nullptr ? Json() : Json::parse(key->fallback);
+    }
+    bool has(TensorRole role, const char* kind = ".weight") const {
+        return data_.first(role, kind) != nullptr;
+    }
+
+    void check_heads() const {
+        const auto values = data_.integer("attention.value_length");
+        if (values.value_or(head_dim_) != head_dim_)
+            data_.fail(data_.key("attention.value_length"),
+                       "a value length other than the key length");
+        const bool partial = find_key(data_.family(), Setting::partial_rotary) != nullptr ||
+                             find_key(data_.family(), Setting::rotary_dim) != nullptr;
+        const auto turned = data_.integer("rope.dimension_count");
+        if (!partial && turned.value_or(head_dim_) != head_dim_)
+            data_.fail(data_.key("rope.dimension_count"), "rotation of a part of a head");
+    }
+
+    /// Blocks that have a router, and those that have none.
+    std::vector<std::int64_t> blocks(bool sparse) const {
+        std::vector<std::int64_t> list;
+        for (std::int64_t l = 0; l < data_.n_layers(); ++l)
+            if ((data_.tensor(TensorRole::router, l, ".weight") != nullptr) == sparse)
+                list.push_back(l);
+        return list;
+    }
+    std::int64_t leading_dense() const {
+        const std::vector<std::int64_t> sparse = blocks(true);
+        return sparse.empty() ? data_.n_layers() : sparse.front();
+    }
+    /// Columns (0) or rows (1) of a tensor; 0 when there is none.
+    std::int64_t extent(TensorRole role, std::size_t which) const {
+        const GgufTensor* tensor = data_.first(role, ".weight");
+        return tensor == nullptr || tensor->extents.size() <= which ? 0 : tensor->extents[which];
+    }
+
+    /// Which layers mix in which way, where the file lists them.
+    std::optional<Json> types_of_layers() const {
+        const std::string windows = data_.key("attention.sliding_window_pattern");
+        Json types = Json::array();
+        const LayerPattern pattern = data_.family().features.layers;
+        if (pattern == LayerPattern::convolutions) {
+            for (std::int64_t l = 0; l < data_.n_layers(); ++l)
+                types.push_back(data_.tensor(TensorRole::query, l, ".weight") != nullptr
+                                    ? "full_attention"
+                                    : "conv");
+            return types;
+        }
+        if (pattern != LayerPattern::windows_but_nth || !file_.has(windows)) return std::nullopt;
+        if (file_.find(windows)->type != GgufType::array) return std::nullopt;
+        for (const std::int64_t windowed : *file_.get_ints(windows))
+            types.push_back(windowed != 0 ? "sliding_attention" : "full_attention");
+        return types;
+    }
+
+    Json number_or_null(const ConfigKey& key) const {
+        if (key.gguf == nullptr) return nullptr;
+        if (const auto value = data_.integer(key.gguf)) return *value;
+        return nullptr;
+    }
+    Json real_or_fallback(const ConfigKey& key) const {
+        if (key.gguf != nullptr)
+            if (const auto value = data_.real(key.gguf)) return *value;
+        return key.fallback == nullptr ? Json() : Json::parse(key.fallback);
+    }
+
+    static std::optional<Json> unless_usual(const ConfigKey& key, const Json& value) {
+        if (key.fallback != nullptr && Json::parse(key.fallback) == value) return std::nullopt;
+        return value;
+    }
+
+    /// Nothing where an absent key says it.
+    std::optional<Json> value_of(const ConfigKey& key) const {
+        switch (key.setting) {
+            case Setting::activation: return fallback(Setting::activation);
+            case Setting::vocab_size: return vocab_;
+            case Setting::hidden_size: return hidden_;
+            case Setting::heads: return heads_;
+            case Setting::layers: return data_.n_layers();
+            case Setting::head_dim: return head_dim_;
+            case Setting::kv_heads: return kv_heads(key);
+            case Setting::intermediate_size:
+            case Setting::max_position:
+                if (key.gguf == nullptr) return std::nullopt;
+                return data_.required(key.gguf);
+            case Setting::norm_epsilon: return epsilon(key);
+            case Setting::rope_theta: return theta_;
+            case Setting::local_rope_theta:
+            case Setting::score_multiplier:
+            case Setting::embedding_multiplier:
+            case Setting::residual_multiplier:
+            case Setting::logit_divisor:
+            case Setting::logit_multiplier:
+            case Setting::score_softcap:
+            case Setting::logit_softcap:
+            case Setting::routed_scale: return real_or_fallback(key);
+            case Setting::rope_scaling: return gguf_rope_scaling(data_, theta_, turning_dims());
+            case Setting::original_max_position:
+                if (const auto original = data_.integer("rope.scaling.original_context_length"))
+                    if (find_key(data_.family(), Setting::original_max_position)->fallback)
+                        return *original;
+                return std::nullopt;
+            case Setting::partial_rotary:
+                return unless_usual(
+                    key, static_cast<double>(turning_dims()) / static_cast<double>(head_dim_));
+            case Setting::rotary_dim: return turning_dims();
+            case Setting::tie_embeddings:
+                return data_.tensor(TensorRole::head, 0, ".weight") == nullptr;
+            case Setting::attention_bias:
+                return has(TensorRole::query, ".bias") || has(TensorRole::query_key_value, ".bias");
+            case Setting::attention_out_bias: return has(TensorRole::attention_out, ".bias");
+            case Setting::mlp_bias: return unless_usual(key, has(TensorRole::up, ".bias"));
+            case Setting::use_window: return false;
+            case Setting::sliding_window:
+                if (key.gguf == nullptr) return std::nullopt;
+                return number_or_null(key);
+            case Setting::layer_types: return types_of_layers();
+            case Setting::position_kind:
+                return file_.get_bool(data_.key("rope.scaling.finetuned")).value_or(true) ? "rope"
+                                                                                          : "nope";
+            case Setting::query_scalar: {
+                const bool wide = data_.n_layers() == data_.family().gguf.wide_query_layers;
+                return wide ? hidden_ / heads_ : head_dim_;
+            }
+            case Setting::use_head_norm: return has(TensorRole::query_norm);
+            case Setting::bos_ids: return token_ids(file_, {"tokenizer.ggml.bos_token_id"}, vocab_);
+            case Setting::eos_ids:
+                // Chat models end a turn with a token of its own; generation stops at either.
+                return token_ids(
+                    file_, {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}, vocab_);
+            default: return mixture_value(key);
+        }
+    }
+
+    std::optional<Json> mixture_value(const ConfigKey& key) const {
+        switch (key.setting) {
+            case Setting::experts:
+            case Setting::active_experts:
+            case Setting::expert_groups:
+            case Setting::active_groups:
+            case Setting::attention_interval:
+            case Setting::delta_key_heads:
+            case Setting::delta_value_heads:
+            case Setting::delta_key_dim:
+            case Setting::delta_kernel:
+            case Setting::conv_kernel:
+            case Setting::kv_rank:
+            case Setting::dense_width:
+                if (key.gguf == nullptr || !data_.has(key.gguf)) return std::nullopt;
+                return number_or_null(key);
+            case Setting::query_rank: return number_or_null(key);
+            case Setting::expert_width: return extent(TensorRole::expert_down, 0);
+            case Setting::shared_width: return extent(TensorRole::shared_down, 0);
+            case Setting::shared_experts: {
+                const std::int64_t width = extent(TensorRole::expert_down, 0);
+                return width == 0 ? 0 : extent(TensorRole::shared_down, 0) / width;
+            }
+            case Setting::normalize_weights:
+                if (const auto flag = file_.get_bool(data_.key("expert_weights_norm")))
+                    return *flag;
+                return data_.family().gguf.normalized;
+            case Setting::router_bias: return has(TensorRole::router_bias);
+            case Setting::first_dense_layers:
+            case Setting::first_sparse_layer: return leading_dense();
+            case Setting::dense_layers: return blocks(false);
+            case Setting::sparse_layers: return blocks(true);
+            case Setting::plain_head_dim: return key_length() - rope_dims();
+            case Setting::rope_head_dim: return rope_dims();
+            case Setting::value_head_dim:
+                return data_.integer("attention.value_length_mla")
+                    .value_or(data_.integer("attention.value_length").value_or(0));
+            case Setting::delta_value_dim:
+                return data_.required("ssm.inner_size") /
+                       std::max<std::int64_t>(1, data_.required("ssm.time_step_rank"));
+            case Setting::adjust_width: return false;
+            default: return std::nullopt;  // what an absent key stands for
+        }
+    }
+
+    std::int64_t key_length() const {
+        return data_.integer("attention.key_length_mla").value_or(head_dim_);
+    }
+    std::int64_t rope_dims() const { return data_.required("rope.dimension_count"); }
+    std::int64_t turning_dims() const {
+        if (latent()) return rope_dims();
+        return data_.integer("rope.dimension_count").value_or(head_dim_);
+    }
+    Json kv_heads(const ConfigKey& key) const {
+        if (latent()) return heads_;
+        const std::string name = data_.key(key.gguf);
+        const GgufValue* value = file_.find(name);
+        if (value == nullptr || value->type != GgufType::array)
+            return data_.integer(key.gguf).value_or(heads_);
+        // Layers without attention have none.
+        std::int64_t count = 0;
+        for (const std::int64_t entry : *file_.get_ints(name)) {
+            if (entry == 0) continue;
+            if (count != 0 && entry != count) data_.fail(name, "differs from layer to layer");
+            count = entry;
+        }
+        return count;
+    }
+    Json epsilon(const ConfigKey& key) const {
+        const auto value = data_.real(key.gguf);
+        if (!value)
+            throw Error("key is missing", file_.path() + ": " + data_.key(key.gguf),
+                        "convert the model again");
+        return *value;
+    }
+
+    const GgufMetadata& data_;
+    const GgufFile& file_;
+    std::int64_t hidden_ = 0;
+    std::int64_t heads_ = 0;
+    std::int64_t head_dim_ = 0;
+    std::int64_t vocab_ = 0;
+    double theta_ = 0;
+};
+
+/// What such files never say.
+void add_notes(const GgufMetadata& data, ModelConfig& config) {
+    const GgufTraits& traits = data.family().gguf;
+    if (traits.note != nullptr) config.notes.emplace_back(traits.note);
+    if (traits.name_with_windows == nullptr) return;
+    for (const char* key : {"general.name", "general.basename"}) {
+        std::string name = data.file().get_string(key).value_or("");
+        for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        if (name.find(traits.name_with_windows) == std::string::npos) continue;
+        config.notes.emplace_back(no_windows_note);
+        return;
+    }
 }
 
 }  // namespace
 
 ModelConfig gguf_model_config(const GgufFile& file, std::span<const Family> table) {
-    const Family& family = find_family(file, table);
-    const MetadataReader reader(file, family);
-
-    const std::int64_t hidden = reader.required(reader.key(Setting::hidden_size));
-    const std::string heads_key = reader.key(Setting::heads);
-    const std::int64_t heads = reader.required(heads_key);
-    if (heads < 1) reader.fail(heads_key, fmt::format("a count of {}", heads));
-    const std::int64_t head_dim =
-        reader.integer(reader.key(Setting::head_dim)).value_or(hidden / heads);
-    refuse_unsupported(reader, head_dim);
-    const ConfigKey* theta_key = find_key(family, Setting::rope_theta);
-    const double theta = file.get_float(reader.key(Setting::rope_theta))
-                             .value_or(Json::parse(theta_key->fallback).get<double>());
-    const GgufTensor* embedding = reader.tensor(TensorRole::embedding, ".weight");
-    const std::int64_t vocab = embedding != nullptr && embedding->extents.size() == 2
-                                   ? embedding->extents[1]
-                                   : reader.required(reader.key(Setting::vocab_size));
-
-    Json json;
-    json["architectures"] = {family.hf_class};
-    json["model_type"] = family.model_type;
-    for (const ConfigKey& key : family.keys) {
-        switch (key.setting) {
-            case Setting::activation: json[key.hf] = "silu"; break;
-            case Setting::vocab_size: json[key.hf] = vocab; break;
-            case Setting::hidden_size: json[key.hf] = hidden; break;
-            case Setting::heads: json[key.hf] = heads; break;
-            case Setting::kv_heads:
-                json[key.hf] = reader.integer(reader.key(key.gguf)).value_or(heads);
-                break;
-            case Setting::head_dim: json[key.hf] = head_dim; break;
-            case Setting::intermediate_size:
-            case Setting::layers:
-            case Setting::max_position: json[key.hf] = reader.required(reader.key(key.gguf)); break;
-            case Setting::norm_epsilon:
-                json[key.hf] = reader.required_real(reader.key(key.gguf));
-                break;
-            case Setting::rope_theta: json[key.hf] = theta; break;
-            case Setting::rope_scaling:
-                json[key.hf] =
-                    gguf_rope_scaling(file, std::string(family.gguf_architecture), theta, head_dim);
-                break;
-            case Setting::tie_embeddings:
-                json[key.hf] = reader.tensor(TensorRole::head, ".weight") == nullptr;
-                break;
-            case Setting::attention_bias:
-                json[key.hf] = reader.tensor(TensorRole::query, ".bias") != nullptr;
-                break;
-            case Setting::use_window: json[key.hf] = false; break;
-            case Setting::bos_ids:
-                json[key.hf] = token_ids(file, {"tokenizer.ggml.bos_token_id"}, vocab);
-                break;
-            case Setting::eos_ids:
-                // Chat models end a turn with a token of its own; generation stops at either.
-                json[key.hf] = token_ids(
-                    file, {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}, vocab);
-                break;
-            case Setting::rope_parameters:
-            case Setting::original_max_position:
-            case Setting::layer_types:
-            case Setting::fixed: break;  // said by rope_scaling, or what an absent key stands for
-        }
-    }
-    json["pad_token_id"] = token_ids(file, {"tokenizer.ggml.padding_token_id"}, vocab);
-    json["torch_dtype"] = "float32";
-    return parse_hf_config(json.dump(2) + "\n", file.path(), table);
-}
-
-std::map<std::string, GgufTensorName> gguf_tensor_names(const ModelConfig& config) {
-    std::map<std::string, GgufTensorName> names;
-    const auto add = [&](const ModelTensor& tensor) {
-        for (const char* kind : {".weight", ".bias"})
-            names[tensor.gguf_name + kind] = {tensor.name + kind, tensor.gguf_pair_heads};
-    };
-    add(config.embedding);
-    for (const LayerConfig& layer : config.layers)
-        for (const ModelTensor& tensor : layer.tensors) add(tensor);
-    add(config.final_norm);
-    add(config.head);
-    return names;
+    const Family& family = gguf_family(file, table);
+    const GgufMetadata data(file, family);
+    const Json json = ConfigWriter(data)();
+    ModelConfig config = parse_hf_config(json.dump(2) + "\n", file.path(), table);
+    add_notes(data, config);
+    return config;
 }
 
 }  // namespace vq

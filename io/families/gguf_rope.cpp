@@ -5,16 +5,20 @@
 
 #include <cmath>
 #include <numbers>
+#include <optional>
 #include <vector>
 
 #include "base/error.h"
-#include "io/families/model_config.h"
 #include "io/files/ggml_dequant.h"
 
 namespace vq {
 namespace {
 
 using Scaling = RopeConfig::Scaling;
+
+constexpr const char* plain_factors = "rope_freqs.weight";
+constexpr const char* short_factors = "rope_factors_short.weight";
+constexpr const char* long_factors = "rope_factors_long.weight";
 
 /// What the Llama 3.1 configuration makes of the frequency of rotary pair i of `pairs`.
 double llama3_factor(const RopeConfig& rope, std::int64_t i, std::int64_t pairs) {
@@ -29,22 +33,32 @@ double llama3_factor(const RopeConfig& rope, std::int64_t i, std::int64_t pairs)
     return 1 / ((1 - smooth) / rope.factor + smooth);
 }
 
-/// Finds the llama3 scaling that gives exactly these factors: the released models have frequency
-/// factors 1 and 4, the slowest pair shows the factor, the original context is a power of two.
-RopeConfig scaling_of_factors(const GgufFile& file, const GgufTensor& tensor, double theta,
-                              std::int64_t head_dim) {
-    const std::int64_t pairs = tensor.count;
-    if (pairs != head_dim / 2)
-        throw Error(fmt::format("tensor has {} factors for a head of {}", pairs, head_dim),
+std::vector<double> read_factors(const GgufFile& file, const GgufTensor& tensor,
+                                 std::int64_t pairs) {
+    if (tensor.count != pairs)
+        throw Error(fmt::format("tensor has {} factors for {} pairs", tensor.count, pairs),
                     file.path() + ": " + tensor.name, "convert the model again");
-    std::vector<float> factors(static_cast<std::size_t>(pairs));
-    ggml_dequantize(tensor.type, file.data(tensor).data(), pairs, factors.data());
+    std::vector<float> stored(static_cast<std::size_t>(pairs));
+    ggml_dequantize(tensor.type, file.data(tensor).data(), pairs, stored.data());
+    std::vector<double> factors(stored.begin(), stored.end());
+    for (const double factor : factors)
+        if (!(factor > 0) || !std::isfinite(factor))
+            throw Error(fmt::format("a frequency factor is {}", factor),
+                        file.path() + ": " + tensor.name, "convert the model again");
+    return factors;
+}
+
+/// The llama3 scaling that gives exactly these factors, none for factors of 1, or nothing: the
+/// released models have frequency factors 1 and 4, the slowest pair shows the factor, the original
+/// context is a power of two.
+std::optional<RopeConfig> scaling_of_factors(const std::vector<double>& factors, double theta) {
+    const auto pairs = static_cast<std::int64_t>(factors.size());
     const auto matches = [&](const RopeConfig& rope) {
-        for (std::int64_t i = 0; i < pairs; ++i) {
-            const double factor = factors[static_cast<std::size_t>(i)];
+        for (std::int64_t i = 0; i < pairs; ++i)
             // The factors were computed in fp32 from fp32 frequencies.
-            if (!(std::abs(factor / llama3_factor(rope, i, pairs) - 1) < 1e-4)) return false;
-        }
+            if (std::abs(factors[static_cast<std::size_t>(i)] / llama3_factor(rope, i, pairs) -
+                         1) >= 1e-4)
+                return false;
         return true;
     };
     RopeConfig rope;
@@ -58,38 +72,80 @@ RopeConfig scaling_of_factors(const GgufFile& file, const GgufTensor& tensor, do
             if (matches(rope)) return rope;
         }
     }
-    throw Error("frequency factors are not those of llama3 rope scaling",
-                file.path() + ": " + tensor.name, "start from the checkpoint's safetensors");
+    return std::nullopt;
+}
+
+Json scaling_by_factors(const GgufFile& file, const GgufTensor& tensor, double theta,
+                        std::int64_t dims) {
+    const std::vector<double> factors = read_factors(file, tensor, dims / 2);
+    const std::optional<RopeConfig> rope = scaling_of_factors(factors, theta);
+    if (!rope)
+        return {{"rope_type", "longrope"},
+                {"factor", 1.0},
+                {"attention_factor", 1.0},
+                {"short_factor", factors},
+                {"long_factor", factors}};
+    if (rope->scaling == Scaling::none) return nullptr;
+    return {{"rope_type", "llama3"},
+            {"factor", rope->factor},
+            {"low_freq_factor", rope->low_freq_factor},
+            {"high_freq_factor", rope->high_freq_factor},
+            {"original_max_position_embeddings", rope->original_max_position}};
+}
+
+Json yarn_scaling(const GgufMetadata& data, double factor) {
+    Json json = {{"rope_type", "yarn"}, {"factor", factor}};
+    if (const auto all = data.real("rope.scaling.attn_factor")) json["attention_factor"] = *all;
+    if (const auto original = data.integer("rope.scaling.original_context_length"))
+        json["original_max_position_embeddings"] = *original;
+    if (const auto fast = data.real("rope.scaling.yarn_beta_fast")) json["beta_fast"] = *fast;
+    if (const auto slow = data.real("rope.scaling.yarn_beta_slow")) json["beta_slow"] = *slow;
+    // Files hold a tenth of it.
+    if (const auto m = data.real("rope.scaling.yarn_log_multiplier"); m && *m > 0) {
+        json["mscale"] = 10 * *m;
+        json["mscale_all_dim"] = 10 * *m;
+    }
+    const auto growth = data.real("attention.temperature_scale");
+    if (growth && data.family().features.growing_queries) json["llama_4_scaling_beta"] = *growth;
+    return json;
 }
 
 }  // namespace
 
-Json gguf_rope_scaling(const GgufFile& file, const std::string& architecture, double theta,
-                       std::int64_t head_dim) {
-    const std::string key = architecture + ".rope.scaling.type";
+bool is_rope_factors(std::string_view name) {
+    return name == plain_factors || name == short_factors || name == long_factors;
+}
+
+Json gguf_rope_scaling(const GgufMetadata& data, double theta, std::int64_t dims) {
+    const GgufFile& file = data.file();
+    const std::string key = data.key("rope.scaling.type");
     // A factor alone means linear scaling.
     const std::string type = file.get_string(key).value_or("linear");
-    auto factor = file.get_float(architecture + ".rope.scaling.factor");
-    if (!factor) factor = file.get_float(architecture + ".rope.scale_linear");
+    auto factor = data.real("rope.scaling.factor");
+    if (!factor) factor = data.real("rope.scale_linear");
     const auto refuse = [&](const std::string& what) {
         throw Error(what + ", which is not supported", file.path() + ": " + key,
-                    "use a model with plain, linear or llama3 rotary positions");
+                    "use a model with plain, linear, yarn, llama3 or longrope positions");
     };
-    if (type != "none" && type != "linear" && !type.empty())
+    const GgufTensor* few = file.find_tensor(short_factors);
+    const GgufTensor* many = file.find_tensor(long_factors);
+    if (few != nullptr && many != nullptr) {
+        Json json = {{"rope_type", "longrope"},
+                     {"short_factor", read_factors(file, *few, dims / 2)},
+                     {"long_factor", read_factors(file, *many, dims / 2)}};
+        if (const auto attention = data.real("rope.scaling.attn_factor"))
+            json["attention_factor"] = *attention;
+        return json;
+    }
+    if (type != "none" && type != "linear" && type != "yarn" && !type.empty())
         refuse("rope scaling \"" + type.substr(0, 60) + "\"");
-    const GgufTensor* factors = file.find_tensor(rope_factors_tensor);
+    const GgufTensor* factors = file.find_tensor(plain_factors);
     if (type != "none" && factor.value_or(1.0) != 1.0) {
-        if (factors != nullptr) refuse("linear scaling together with rope_freqs.weight");
+        if (factors != nullptr) refuse(type + " scaling together with rope_freqs.weight");
+        if (type == "yarn") return yarn_scaling(data, *factor);
         return {{"rope_type", "linear"}, {"factor", *factor}};
     }
-    if (factors == nullptr) return nullptr;
-    const RopeConfig rope = scaling_of_factors(file, *factors, theta, head_dim);
-    if (rope.scaling == Scaling::none) return nullptr;
-    return {{"rope_type", "llama3"},
-            {"factor", rope.factor},
-            {"low_freq_factor", rope.low_freq_factor},
-            {"high_freq_factor", rope.high_freq_factor},
-            {"original_max_position_embeddings", rope.original_max_position}};
+    return factors == nullptr ? Json() : scaling_by_factors(file, *factors, theta, dims);
 }
 
 }  // namespace vq

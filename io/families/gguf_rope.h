@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rope scaling of a GGUF file as the rope_scaling of config.json.
+// How the metadata and tensors of a GGUF file say that positions turn, in the words of config.json.
 #pragma once
 
 #include "base/json.h"
-#include "io/files/gguf.h"
+#include "io/families/gguf_metadata.h"
 
 namespace vq {
 
-/// The tensor of frequency factors, which is no part of the network.
-inline constexpr const char* rope_factors_tensor = "rope_freqs.weight";
+/// Tensors that are no part of the network: frequencies are divided by them.
+bool is_rope_factors(std::string_view name);
 
-/// Null without scaling. `architecture` is the file's; `theta` and `head_dim` are the model's.
-/// Throws Error on a scaling other than linear, and on factors that are not those of llama3.
-Json gguf_rope_scaling(const GgufFile& file, const std::string& architecture, double theta,
-                       std::int64_t head_dim);
+/// Null without scaling. Of a head, `dims` dimensions turn; `theta` is the model's. Factors of
+/// rope_freqs.weight that are llama3's become that; any others the two equal lists of a longrope.
+/// Throws Error on a scaling that is not known.
+Json gguf_rope_scaling(const GgufMetadata& data, double theta, std::int64_t dims);
 
 }  // namespace vq

@@ -134,6 +134,12 @@ struct MixtureConfig {
     Activation activation = Activation::silu;
 };
 
+/// How a family's own safetensors files hold an expert's matrix. single: a tensor of its own. Else
+/// a tensor of three dimensions holds all experts', and `name` ends in the expert's number, as in
+/// "gate_up_proj[3]". stacked: each (rows, cols). transposed: (cols, rows). interleaved: transposed
+/// too, and the rows of gate and up, one behind the other here, take turns there.
+enum class ExpertLayout : std::uint8_t { single, stacked, transposed, interleaved };
+
 /// A tensor that the model calls for.
 struct ModelTensor {
     TensorRole role = TensorRole::embedding;
@@ -147,6 +153,8 @@ struct ModelTensor {
     std::int64_t gguf_pair_heads = 0;
     bool bare = false;         ///< the file's name is `name` alone, without ".weight"
     std::int64_t expert = -1;  ///< of a mixture, else below 0
+    ExpertLayout layout = ExpertLayout::single;
+    std::uint8_t dimensions = 0;  ///< in the family's own files; 0: what the role has
 
     /// The HF name of the tensor itself.
     std::string weight() const { return bare ? name : name + ".weight"; }

@@ -9,13 +9,14 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "io/families/config_reader.h"
-#include "io/families/rope_config.h"
-#include "io/families/tensor_shape.h"
+#include "io/families/layer_reader.h"
+#include "io/families/model_tensors.h"
 
 namespace vq {
 namespace {
 
-constexpr std::int64_t widest = 1 << 22;
+constexpr const char* text_key = "text_config";
+constexpr const char* tie_key = "tie_word_embeddings";
 
 const Family& find_family(const Json& json, const std::string& where,
                           std::span<const Family> table) {
@@ -31,85 +32,59 @@ const Family& find_family(const Json& json, const std::string& where,
                 supported_architectures(table));
 }
 
-/// Settings that would change the result and that the runtime does not know.
-void refuse_unsupported(const ConfigReader& reader, std::int64_t n_layers) {
-    const std::string activation = reader.name(Setting::activation);
-    const std::string act = text_of(reader.find(Setting::activation), activation, reader.where());
-    if (act != "silu" && act != "swish") reader.fail_unsupported(activation, act, "silu");
-    if (reader.flag(Setting::use_window))
-        reader.fail_unsupported(reader.name(Setting::use_window), true, "false");
-    const Json* types = reader.find(Setting::layer_types);
-    if (types == nullptr) return;
-    const std::string name = reader.name(Setting::layer_types);
-    if (!types->is_array() || static_cast<std::int64_t>(types->size()) != n_layers)
-        reader.fail(
-            fmt::format("{} is {}, not a list of {} layers", name, shown(*types), n_layers));
-    for (const Json& type : *types)
-        if (type != "full_attention") reader.fail_unsupported(name, type, "full_attention");
+const Wrapper* find_wrapper(const Json& json, const std::string& where) {
+    const std::string name = text_of(find_value(json, "model_type"), "model_type", where);
+    for (const Wrapper& wrapper : wrappers())
+        if (name == wrapper.model_type) return &wrapper;
+    return nullptr;
 }
 
-AttentionConfig read_attention(const ConfigReader& reader, std::int64_t hidden_size) {
-    AttentionConfig heads;
-    heads.n_heads = reader.integer(Setting::heads, 1, 65536);
-    heads.n_kv_heads = reader.integer_or(Setting::kv_heads, heads.n_heads, 1, 65536);
-    if (heads.n_heads % heads.n_kv_heads != 0)
-        reader.fail(fmt::format("{} {} is not a multiple of {} {}", reader.name(Setting::heads),
-                                heads.n_heads, reader.name(Setting::kv_heads), heads.n_kv_heads));
-    const bool whole = hidden_size % heads.n_heads == 0;
-    heads.head_dim =
-        whole ? reader.integer_or(Setting::head_dim, hidden_size / heads.n_heads, 1, 65536)
-              : reader.integer(Setting::head_dim, 1, 65536);
-    if (heads.head_dim % 2 != 0)
-        reader.fail(fmt::format("head_dim {} is odd, rotary positions need pairs", heads.head_dim));
-    if (heads.n_heads * heads.head_dim > widest)
-        reader.fail(fmt::format("{} heads of {} are absurdly wide", heads.n_heads, heads.head_dim));
-    heads.scale = 1.0 / std::sqrt(static_cast<double>(heads.head_dim));
-    return heads;
+/// The configuration of the text model inside a wrapper. What only the wrapper says about it moves
+/// in.
+Json text_config(const Json& json, const Wrapper& wrapper, const std::string& where) {
+    const Json* inside = find_value(json, text_key);
+    if (inside == nullptr || !inside->is_object())
+        throw Error("text_config is missing", where, "check config.json");
+    check_wrapper_keys(json, where);
+    Json text = *inside;
+    if (find_value(text, "model_type") == nullptr && !wrapper.inner.empty())
+        text["model_type"] = wrapper.inner;
+    for (const char* key : {"bos_token_id", "eos_token_id"})
+        if (!text.contains(key) && json.contains(key)) text[key] = json[key];
+    // Either may say so; a head of its own in the file counts more than both.
+    if (json.value(tie_key, Json()) == true || (!text.contains(tie_key) && json.contains(tie_key)))
+        text[tie_key] = json[tie_key];
+    return text;
 }
 
-LayerConfig read_layer(const ConfigReader& reader, std::int64_t hidden_size) {
-    LayerConfig layer;
-    layer.mlp.width = reader.integer(Setting::intermediate_size, 1, widest);
-    layer.attention = read_attention(reader, hidden_size);
-    return layer;
+void read_scalars(const ConfigReader& reader, ModelConfig& config) {
+    if (reader.family().features.scaled_embedding)
+        config.embedding_scale = std::sqrt(static_cast<double>(config.hidden_size));
+    if (reader.find(Setting::embedding_multiplier) != nullptr)
+        config.embedding_scale = reader.positive(Setting::embedding_multiplier);
+    config.logit_scale = reader.positive_or(Setting::logit_multiplier, 1) /
+                         reader.positive_or(Setting::logit_divisor, 1);
+    config.logit_softcap = reader.positive_or(Setting::logit_softcap, 0);
 }
 
-/// "{}" in a row's name becomes the number of the block.
-std::string numbered(std::string_view name, std::int64_t layer) {
-    return fmt::format(fmt::runtime(name), layer);
+/// How the file at hand names the tensors of a wrapped model.
+Wrapper::Prefixes names_of(const Wrapper& wrapper, const Family& family,
+                           const std::function<bool(const std::string&)>& has) {
+    if (has)
+        for (const Wrapper::Prefixes& prefixes : wrapper.prefixes)
+            if (has(embedding_name(family, prefixes.model))) return prefixes;
+    return wrapper.prefixes.front();
 }
 
-ModelTensor resolve(const Family& family, const TensorNames& names, const ModelConfig& config,
-                    std::int64_t layer, bool attention_bias) {
-    ModelTensor tensor;
-    tensor.role = names.role;
-    tensor.name = numbered(names.hf, layer);
-    tensor.gguf_name = numbered(names.gguf, layer);
-    tensor.bias =
-        names.bias == Bias::always || (names.bias == Bias::if_configured && attention_bias);
-    const LayerConfig& block = config.layers[static_cast<std::size_t>(layer)];
-    set_shape(config, block, tensor);
-    if (family.gguf_interleaved_pairs && names.role == TensorRole::query)
-        tensor.gguf_pair_heads = block.attention.n_heads;
-    if (family.gguf_interleaved_pairs && names.role == TensorRole::key)
-        tensor.gguf_pair_heads = block.attention.n_kv_heads;
-    return tensor;
-}
-
-void resolve_tensors(const Family& family, bool attention_bias, ModelConfig& config) {
-    for (const TensorNames& names : family.tensors) {
-        const bool in_block = std::string_view(names.hf).find("{}") != std::string_view::npos;
-        if (in_block) {
-            for (std::int64_t l = 0; l < config.n_layers(); ++l)
-                config.layers[static_cast<std::size_t>(l)].tensors.push_back(
-                    resolve(family, names, config, l, attention_bias));
-            continue;
-        }
-        ModelTensor tensor = resolve(family, names, config, 0, attention_bias);
-        if (names.role == TensorRole::embedding) config.embedding = std::move(tensor);
-        if (names.role == TensorRole::final_norm) config.final_norm = std::move(tensor);
-        if (names.role == TensorRole::head) config.head = std::move(tensor);
-    }
+void list_foreign(const ConfigReader& reader, const Wrapper* wrapper, const std::string& prefix,
+                  ModelConfig& config) {
+    for (const std::string_view start : foreign_tensors())
+        if (wrapper != nullptr || start.find("mtp.") != std::string_view::npos)
+            config.foreign.emplace_back(start);
+    // Blocks behind the last one predict further tokens.
+    const std::int64_t more = reader.integer_or(Setting::next_token_layers, 0, 0, 64);
+    for (std::int64_t l = config.n_layers(); l < config.n_layers() + more; ++l)
+        config.foreign.push_back(fmt::format("{}layers.{}.", prefix, l));
 }
 
 }  // namespace
@@ -127,30 +102,52 @@ const ModelTensor& LayerConfig::tensor(TensorRole role) const {
 }
 
 ModelConfig parse_hf_config(std::string_view json_text, const std::string& where,
-                            std::span<const Family> table) {
-    const Json json = Json::parse(json_text, nullptr, false);
-    if (json.is_discarded() || !json.is_object())
+                            std::span<const Family> table,
+                            const std::function<bool(const std::string&)>& has) {
+    const Json whole = Json::parse(json_text, nullptr, false);
+    if (whole.is_discarded() || !whole.is_object())
         throw Error("is not a JSON object", where, "check config.json");
+    const Wrapper* wrapper = find_wrapper(whole, where);
+    const Json json = wrapper == nullptr ? whole : text_config(whole, *wrapper, where);
     const Family& family = find_family(json, where, table);
     const ConfigReader reader(json, where, family);
     ModelConfig config;
     config.architecture = family.model_type;
-    const std::int64_t n_layers = reader.integer(Setting::layers, 1, 4096);
-    refuse_unsupported(reader, n_layers);
     config.vocab_size = reader.integer(Setting::vocab_size, 1, 1 << 24);
-    config.hidden_size = reader.integer(Setting::hidden_size, 1, widest);
+    config.hidden_size = reader.integer(Setting::hidden_size, 1, widest_layer);
     config.max_position = reader.integer(Setting::max_position, 1, std::int64_t{1} << 40);
+    config.norm = family.features.norm;
     config.norm_eps = reader.positive(Setting::norm_epsilon);
     if (config.norm_eps >= 1) reader.fail(reader.name(Setting::norm_epsilon) + " is not below 1");
     config.tie_embeddings = reader.flag(Setting::tie_embeddings);
-    config.bos_ids = reader.ids(Setting::bos_ids, config.vocab_size);
-    config.eos_ids = reader.ids(Setting::eos_ids, config.vocab_size);
-    config.layers.assign(static_cast<std::size_t>(n_layers),
-                         read_layer(reader, config.hidden_size));
-    config.ropes.push_back(read_rope(reader, config.layers.front().attention.head_dim));
-    resolve_tensors(family, reader.flag(Setting::attention_bias), config);
+    config.bos_ids = reader.ids(Setting::bos_ids, config.vocab_size, config.notes);
+    config.eos_ids = reader.ids(Setting::eos_ids, config.vocab_size, config.notes);
+    read_scalars(reader, config);
+    read_layers(reader, config);
+    // Frequencies that follow the length are meant for longer texts than the model was trained on.
+    const RopeConfig& rope = config.ropes.front();
+    if (rope.scaling == RopeConfig::Scaling::dynamic)
+        config.max_position = static_cast<std::int64_t>(
+            std::floor(static_cast<double>(config.max_position) * std::max(rope.factor, 1.0)));
+    Wrapper::Prefixes prefixes = {"model.", ""};
+    if (wrapper != nullptr) prefixes = names_of(*wrapper, family, has);
+    resolve_tensors(reader, prefixes.model, prefixes.head, config);
+    list_foreign(reader, wrapper, prefixes.model, config);
     config.hf_json = std::string(json_text);
     return config;
+}
+
+void untie(ModelConfig& config) {
+    config.tie_embeddings = false;
+    Json json = Json::parse(config.hf_json);
+    json[tie_key] = false;
+    if (json.contains(text_key)) json[text_key][tie_key] = false;
+    config.hf_json = json.dump(2) + "\n";
+}
+
+bool is_foreign(const ModelConfig& config, std::string_view name) {
+    return std::any_of(config.foreign.begin(), config.foreign.end(),
+                       [&](const std::string& start) { return name.starts_with(start); });
 }
 
 }  // namespace vq

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,17 +33,28 @@ struct ModelConfig {
     ModelTensor head;
     std::vector<std::int64_t> bos_ids;  ///< empty when the model has none
     std::vector<std::int64_t> eos_ids;
-    std::string hf_json;  ///< config.json verbatim, or synthesised from GGUF metadata
+    /// Beginnings of names of tensors that the text model has no use for: they stay as they are.
+    std::vector<std::string> foreign;
+    std::vector<std::string> notes;  ///< what a user of the file should know
+    std::string hf_json;             ///< config.json verbatim, or synthesised from GGUF metadata
 
     std::int64_t n_layers() const { return static_cast<std::int64_t>(layers.size()); }
     /// The tensor that makes logits: the head, or the embedding where they are tied.
     const ModelTensor& output() const { return tie_embeddings ? embedding : head; }
 };
 
+/// A tensor is none of the model's own, see ModelConfig::foreign.
+bool is_foreign(const ModelConfig& config, std::string_view name);
+
+/// The head is a tensor of its own: config and its JSON say so from now on.
+void untie(ModelConfig& config);
+
 /// Parses and checks config.json. `where` names the file in errors. Throws Error on a family that
 /// `table` does not have, a missing or absurd number, a key whose effect is not known, or a setting
-/// that the runtime cannot follow.
+/// that no model has. Writers name the tensors of some wrappers in different ways: `has` tells
+/// which tensors the file at hand has.
 ModelConfig parse_hf_config(std::string_view json_text, const std::string& where,
-                            std::span<const Family> table = families());
+                            std::span<const Family> table = families(),
+                            const std::function<bool(const std::string&)>& has = {});
 
 }  // namespace vq

@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rotary positions as config.json says them: rope_theta and rope_scaling (transformers 4), or
-// rope_parameters with both (5).
+// How positions turn the heads of a model, from the several ways in which config.json says it.
 #pragma once
 
 #include "io/families/config_reader.h"
-#include "io/families/model_config.h"
+#include "io/families/layer_config.h"
 
 namespace vq {
 
-/// `dims` of a head turn. Throws Error on a scaling that is not supported, a key inside it whose
-/// effect is not known, a missing or absurd number, or two original contexts that differ.
-RopeConfig read_rope(const ConfigReader& reader, std::int64_t dims);
+struct RopeReading {
+    RopeConfig rope;
+    /// Of the scores of latent attention, which makes up for what yarn takes from them.
+    double score_scale = 1;
+    double query_growth = 0;  ///< AttentionConfig::query_growth, and its period
+    double query_period = 0;
+};
+
+/// For heads of `head_dim`, in layers that have windows or in those that have none: the same unless
+/// the family turns them in different ways. Throws Error on scalings that are not known and on keys
+/// whose effect is not.
+RopeReading read_rope(const ConfigReader& reader, std::int64_t head_dim, bool windowed);
 
 }  // namespace vq

@@ -289,9 +289,21 @@ SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<Safete
 }
 
 void SafetensorsWriter::write(const std::string& name, const float* values) {
+    VQ_ASSERT(next_ < entries_.size() && written_ == 0);
+    append(name, values, *checked_count(entries_[next_].shape));
+}
+
+void SafetensorsWriter::append(const std::string& name, const float* values, std::int64_t count) {
     VQ_ASSERT(next_ < entries_.size() && entries_[next_].name == name);
-    const SafetensorEntry& entry = entries_[next_++];
-    const std::int64_t count = *checked_count(entry.shape);
+    const SafetensorEntry& entry = entries_[next_];
+    const std::int64_t before = written_;
+    written_ += count;
+    const std::int64_t whole = *checked_count(entry.shape);
+    VQ_ASSERT(written_ <= whole);
+    if (written_ == whole) {
+        ++next_;
+        written_ = 0;
+    }
     constexpr std::int64_t chunk = 1 << 16;
     std::vector<float> exact(static_cast<std::size_t>(std::min(chunk, count)));
     std::vector<std::uint16_t> narrow(exact.size());
@@ -310,7 +322,7 @@ void SafetensorsWriter::write(const std::string& name, const float* values) {
         for (std::int64_t i = 0; i < n; ++i) {
             if (std::isfinite(stored[i])) continue;
             throw Error(fmt::format("value {} at element {} is not finite in {}", values[at + i],
-                                    at + i, type_row(entry.type).name),
+                                    before + at + i, type_row(entry.type).name),
                         path_ + ": " + name, "write this tensor as F32, or check its values");
         }
         if (entry.type == SafetensorType::f32)

@@ -74,6 +74,8 @@ public:
     /// Writes the next tensor, converting from fp32 (round to nearest even). Tensors come in the
     /// order of `entries`. Throws Error when a value is not finite in the target type.
     void write(const std::string& name, const float* values);
+    /// The same for the next `count` values of a tensor that comes in pieces.
+    void append(const std::string& name, const float* values, std::int64_t count);
     /// All tensors written: the file appears under its name.
     void finish();
 
@@ -81,6 +83,7 @@ private:
     std::string path_;
     std::vector<SafetensorEntry> entries_;
     std::size_t next_ = 0;
+    std::int64_t written_ = 0;  ///< values of the tensor that is next
     OutputFile file_;
 };
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Readers and writers of model files.
 vqkit_test(formats_test
-  SOURCES files/mapped_file_test.cpp files/safetensors_test.cpp files/ggml_dequant_test.cpp
+  SOURCES files/mapped_file_test.cpp files/mxfp4_test.cpp files/safetensors_test.cpp files/ggml_dequant_test.cpp
           files/gguf_split_test.cpp files/gguf_test.cpp tokenizers/gguf_tokenizer_test.cpp
           checkpoints/checkpoint_test.cpp
   DEPS vqkit_formats)

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <thread>
 
+#include "io/checkpoints/file_tensors.h"
 #include "tests/io/formats_fixture.h"
 
 namespace vq::test {
@@ -173,15 +174,82 @@ TEST_F(Checkpoint, TensorsThatOldFilesCarryAlongAreIgnored) {
     expect_tiny_weights(*open_checkpoint(folder_.path()), TinyModel());
 }
 
-TEST_F(Checkpoint, ATiedModelWithAnotherHeadIsRefused) {
-    EXPECT_THAT(error_of_folder([](auto& list) {
-                    list.push_back({"lm_head.weight", 12, 32});
-                }),
+TEST_F(Checkpoint, ATiedModelWithAnotherHeadUsesIt) {
+    write_hf_folder(folder_.path(), TinyModel(), SafetensorType::f32, [](auto& list) {
+        list.push_back({"lm_head.weight", 12, 32});
+    });
+    const auto source = open_checkpoint(folder_.path());
+    EXPECT_FALSE(source->config().tie_embeddings);
+    EXPECT_FALSE(parse_hf_config(source->config().hf_json, "config.json").tie_embeddings);
+    ASSERT_EQ(source->notes().size(), 1U);
+    EXPECT_THAT(source->notes().front(),
                 AllOf(HasSubstr("lm_head.weight"), HasSubstr("tie_word_embeddings")));
+    EXPECT_EQ(source->names().back(), "lm_head.weight");
     EXPECT_THAT(error_of_folder([](auto& list) {
                     list.push_back({"lm_head.weight", 11, 32, "model.embed_tokens.weight"});
                 }),
                 HasSubstr("lm_head.weight"));
+}
+
+/// A Granite mixture of three experts, its stacks as the family writes them.
+void write_stacked_experts(const std::string& folder) {
+    std::filesystem::create_directories(folder);
+    write_bytes(folder + "/config.json", R"({"model_type": "granitemoe", "vocab_size": 12,
+        "hidden_size": 8, "intermediate_size": 4, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "num_local_experts": 3, "num_experts_per_tok": 2,
+        "tie_word_embeddings": true, "max_position_embeddings": 64})");
+    const std::string layer = "model.layers.0.";
+    std::vector<SafetensorEntry> entries = {
+        {"model.embed_tokens.weight", SafetensorType::f32, {12, 8}},
+        {layer + "input_layernorm.weight", SafetensorType::f32, {8}},
+        {layer + "post_attention_layernorm.weight", SafetensorType::f32, {8}},
+        {layer + "block_sparse_moe.router.layer.weight", SafetensorType::f32, {3, 8}},
+        {layer + "block_sparse_moe.input_linear.weight", SafetensorType::f32, {3, 8, 8}},
+        {layer + "block_sparse_moe.output_linear.weight", SafetensorType::f32, {3, 8, 4}},
+        {"model.norm.weight", SafetensorType::f32, {8}}};
+    for (const char* part : {"q_proj", "k_proj", "v_proj", "o_proj"})
+        entries.push_back({layer + "self_attn." + part + ".weight", SafetensorType::f32, {8, 8}});
+    SafetensorsWriter writer(folder + "/model.safetensors", entries);
+    std::vector<float> values(256);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+    for (const SafetensorEntry& entry : entries) writer.write(entry.name, values.data());
+    writer.finish();
+}
+
+TEST_F(Checkpoint, ExpertsOfAStackAreMatrices) {
+    write_stacked_experts(folder_.path());
+    const auto source = open_checkpoint(folder_.path());
+    const std::string part = "model.layers.0.block_sparse_moe.";
+    EXPECT_EQ(source->read(part + "input_linear.weight[2]")(1, 3), 2 * 64 + 8 + 3);
+    EXPECT_EQ(source->read(part + "output_linear.weight[1]")(7, 2), 32 + 28 + 2);
+    EXPECT_EQ(source->shape(part + "output_linear.weight[1]").cols, 4);
+    EXPECT_FALSE(source->has(part + "input_linear.weight"));
+    std::vector<std::string> stacks;
+    for (const FileTensor& tensor : file_tensors(*source))
+        if (tensor.parts.size() > 1) {
+            stacks.push_back(tensor.name);
+            EXPECT_EQ(tensor.dims.size(), 3U);
+            EXPECT_EQ(tensor.parts.size(), 3U);
+        }
+    EXPECT_EQ(stacks, (std::vector<std::string>{part + "input_linear.weight",
+                                                part + "output_linear.weight"}));
+}
+
+TEST(FileLayout, ComesBackAsItWas) {
+    Matrix values(6, 4);
+    for (Index i = 0; i < values.size(); ++i) values.data()[i] = static_cast<float>(i);
+    for (const ExpertLayout layout : {ExpertLayout::single, ExpertLayout::stacked,
+                                      ExpertLayout::transposed, ExpertLayout::interleaved})
+        EXPECT_EQ(from_file_layout(to_file_layout(values, layout, false), layout, false), values);
+    // Rows 0 and 3 are the first of gate and of up: the first two columns in the file.
+    const Matrix stored = to_file_layout(values, ExpertLayout::interleaved, false);
+    EXPECT_EQ(stored(1, 0), values(0, 1));
+    EXPECT_EQ(stored(1, 1), values(3, 1));
+    const Matrix bias = values.row(0);
+    EXPECT_EQ(to_file_layout(bias, ExpertLayout::interleaved, true)(0, 1), bias(0, 2));
+    EXPECT_EQ(from_file_layout(to_file_layout(bias, ExpertLayout::interleaved, true),
+                               ExpertLayout::interleaved, true),
+              bias);
 }
 
 TEST_F(Checkpoint, TiedEmbeddingsMayStandUnderTheNameOfTheOutput) {

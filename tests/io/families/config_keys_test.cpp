@@ -4,10 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <map>
-#include <sstream>
+#include <vector>
 
 #include "base/json.h"
 #include "io/families/model_config.h"
+#include "tests/io/families/config_summary.h"
 #include "tests/io/formats_fixture.h"
 
 namespace vq::test {
@@ -16,54 +17,8 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-/// Everything that a configuration comes to.
-std::string summary(const ModelConfig& c) {
-    std::ostringstream out;
-    out.precision(17);
-    const auto list = [&](const std::vector<std::int64_t>& ids) {
-        for (const std::int64_t id : ids) out << id << ",";
-        out << " ";
-    };
-    const auto tensor = [&](const ModelTensor& t) {
-        out << t.name << " " << t.gguf_name << " " << t.rows << "x" << t.cols << " " << t.bias
-            << " " << t.gguf_pair_heads << "; ";
-    };
-    out << c.architecture << " " << c.max_position << " " << c.norm_eps << " " << c.tie_embeddings
-        << " ";
-    list(c.bos_ids);
-    list(c.eos_ids);
-    out << static_cast<int>(c.ropes.front().scaling) << " " << c.ropes.front().theta << " "
-        << c.ropes.front().dims << " " << c.ropes.front().factor << " "
-        << c.ropes.front().low_freq_factor << " " << c.ropes.front().high_freq_factor << " "
-        << c.ropes.front().original_max_position << "\n";
-    tensor(c.embedding);
-    for (const LayerConfig& layer : c.layers) {
-        out << layer.attention.n_heads << " " << layer.attention.n_kv_heads << " "
-            << layer.attention.head_dim << " " << layer.mlp.width << ": ";
-        for (const ModelTensor& t : layer.tensors) tensor(t);
-    }
-    tensor(c.final_norm);
-    tensor(c.head);
-    return out.str();
-}
-
 ModelConfig parse(const Json& json) {
     return parse_hf_config(json.dump(), "config.json");
-}
-
-/// Every setting that matters is said, so that another value of any of them is another model.
-Json full_config(const Family& family) {
-    Json json = Json::parse(TinyModel().config_json());
-    json["model_type"] = family.model_type;
-    json.erase("attention_bias");
-    json["head_dim"] = 16;
-    json["rope_theta"] = 10000.0;
-    json["original_max_position_embeddings"] = 64;
-    json["rope_scaling"] = {{"rope_type", "llama3"},
-                            {"factor", 8.0},
-                            {"low_freq_factor", 1.0},
-                            {"high_freq_factor", 4.0}};
-    return json;
 }
 
 /// Either another model, or an error that names the key and the value.
@@ -76,47 +31,129 @@ void expect_read_or_refused(const Json& base, const Json& changed, const std::st
     }
 }
 
+const Family& family_of(const std::string& type) {
+    for (const Family& family : families())
+        if (family.model_type == type) return family;
+    throw Error("no such family", type, "");
+}
+
+/// The configuration of a small model of the family, in which most settings say something.
+Json full_config(const Family& family) {
+    static const Json all = Json::parse(read_bytes(VQKIT_TEST_DATA "/families/data/configs.json"));
+    return all.at(std::string(family.model_type));
+}
+
+/// The same with Llama 3 positions, whose every key matters.
+Json scaled_config(const Family& family) {
+    Json json = full_config(family);
+    json.erase("rope_parameters");
+    json["rope_theta"] = 10000.0;
+    json["original_max_position_embeddings"] = 64;
+    json["rope_scaling"] = {{"rope_type", "llama3"},
+                            {"factor", 8.0},
+                            {"low_freq_factor", 1.0},
+                            {"high_freq_factor", 4.0}};
+    return json;
+}
+
+/// What the model comes to, or the error that refuses it.
+std::string outcome(const Json& json) {
+    try {
+        return summary(parse(json));
+    } catch (const Error& e) {
+        return std::string("refused: ") + e.what();
+    }
+}
+
+/// The other model, or an error that names the key; false where nothing changes.
+bool is_read_or_refused(const Json& base, const std::string& key, const Json& value) {
+    Json changed = base;
+    changed[key] = value;
+    const std::string before = outcome(base);
+    const std::string after = outcome(changed);
+    if (before.starts_with("refused: ") || before == after) return false;
+    return !after.starts_with("refused: ") || after.find(key) != std::string::npos;
+}
+
+/// Values that a setting could have instead of this one.
+std::vector<Json> other_values(const Json& value) {
+    if (value.is_boolean()) return {!value.get<bool>()};
+    if (value.is_number_integer())
+        return {value.get<std::int64_t>() + 1, value.get<std::int64_t>() * 2, 1};
+    if (value.is_number()) return {value.get<double>() * 1.5, value.get<double>() / 2, 1.0};
+    if (value.is_string()) return {"gelu", "nope", "other"};
+    if (value.is_object()) {
+        Json other = value;
+        other["rope_theta"] = 321.0;
+        return {other, {{"rope_type", "linear"}, {"factor", 3.0}}};
+    }
+    if (!value.is_array()) return {Json(7), Json(0.25), Json(true), Json("other")};
+    Json other = value;
+    for (Json& entry : other) {
+        if (entry.is_number()) entry = entry == 1 ? 0 : 1;
+        if (entry == "full_attention") entry = "sliding_attention";
+        if (entry == "dense") entry = "sparse";
+    }
+    Json all_full = value;
+    for (Json& entry : all_full) entry = "full_attention";
+    return {other, all_full, Json::array({0}), Json::array({2, 5})};
+}
+
+/// Configurations in which a key may matter that others overrule in full_config().
+std::vector<Json> bases(const Family& family) {
+    Json listless = full_config(family);
+    for (const char* key : {"layer_types", "no_rope_layers", "moe_layers", "mlp_layer_types"})
+        listless.erase(key);
+    Json windowed = listless;
+    windowed["use_sliding_window"] = true;
+    windowed["sliding_window"] = 16;
+    windowed["max_window_layers"] = 1;
+    Json old = listless;
+    old["rope_theta"] = 10000.0;
+    old.erase("rope_parameters");
+    Json adjusted = full_config(family);
+    adjusted["block_auto_adjust_ff_dim"] = true;
+    adjusted["intermediate_size"] = 600;
+    Json sparse = listless;
+    sparse["full_attn_idxs"] = {1, 3};
+    Json shared = full_config(family);
+    for (const char* key : {"partial_rotary_factor", "num_key_value_heads", "qk_head_dim"})
+        shared.erase(key);
+    Json grouped = full_config(family);
+    grouped["n_group"] = 4;
+    grouped["topk_group"] = 2;
+    Json dense = listless;
+    dense["mlp_only_layers"] = {0};
+    shared["rope_parameters"].erase("partial_rotary_factor");
+    std::vector<Json> all = {full_config(family), listless, old, shared};
+    if (find_key(family, Setting::use_window) != nullptr) all.push_back(windowed);
+    if (find_key(family, Setting::adjust_width) != nullptr) all.push_back(adjusted);
+    if (find_key(family, Setting::attention_layers) != nullptr) all.push_back(sparse);
+    if (find_key(family, Setting::expert_groups) != nullptr) all.push_back(grouped);
+    if (find_key(family, Setting::dense_layers) != nullptr) all.push_back(dense);
+    all.push_back(scaled_config(family));
+    return all;
+}
+
 TEST(ConfigKeys, EveryKeyThatARowUnderstandsIsReadOrRefused) {
-    // A value that is not what full_config() says or leaves out.
-    const std::map<std::string, Json> others = {
-        {"attention_bias", true},
-        {"bos_token_id", 3},
-        {"eos_token_id", Json::array({2, 5})},
-        {"head_dim", 24},
-        {"hidden_act", "gelu"},
-        {"hidden_size", 64},
-        {"intermediate_size", 96},
-        {"layer_types", Json::array({"full_attention", "sliding_attention"})},
-        {"max_position_embeddings", 128},
-        {"mlp_bias", true},
-        {"num_attention_heads", 4},
-        {"num_hidden_layers", 3},
-        {"num_key_value_heads", 2},
-        {"original_max_position_embeddings", 32},
-        {"partial_rotary_factor", 0.5},
-        {"rms_norm_eps", 1e-3},
-        {"rope_interleaved", true},
-        {"rope_parameters", {{"rope_type", "linear"}, {"factor", 2.0}}},
-        {"rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}}},
-        {"rope_theta", 500.0},
-        {"tie_word_embeddings", false},
-        {"use_mrope", true},
-        {"use_sliding_window", true},
-        {"vocab_size", 13},
-    };
     for (const Family& family : families()) {
         SCOPED_TRACE(std::string(family.model_type));
+        ASSERT_FALSE(outcome(full_config(family)).starts_with("refused: "))
+            << outcome(full_config(family));
         for (const ConfigKey& key : family.keys) {
-            const auto other = others.find(key.hf);
-            ASSERT_NE(other, others.end()) << key.hf << " has no other value here";
-            Json base = full_config(family);
-            // It speaks only where rope_scaling does not.
-            if (key.setting == Setting::rope_parameters) base.erase("rope_scaling");
-            Json changed = base;
-            changed[key.hf] = other->second;
-            const Json shown =
-                key.setting == Setting::layer_types ? other->second[1] : other->second;
-            expect_read_or_refused(base, changed, key.hf, shown);
+            bool counts = false;
+            for (const Json& base : bases(family)) {
+                Json value = base.value(key.hf, Json());
+                if (value.is_null() && key.fallback != nullptr) value = Json::parse(key.fallback);
+                std::vector<Json> others = other_values(value);
+                if (key.setting == Setting::layer_types || key.setting == Setting::dense_layers)
+                    others.push_back(Json::array({1}));
+                if (key.setting == Setting::rope_scaling || key.setting == Setting::rope_parameters)
+                    others = other_values(Json::object());
+                for (const Json& other : others)
+                    counts = counts || is_read_or_refused(base, key.hf, other);
+            }
+            EXPECT_TRUE(counts) << key.hf << " changes nothing, whatever it says";
         }
     }
 }
@@ -130,11 +167,10 @@ TEST(ConfigKeys, EveryKeyOfRopeScalingIsReadOrRefused) {
                                                 {"high_freq_factor", 5.0},
                                                 {"original_max_position_embeddings", 32},
                                                 {"partial_rotary_factor", 0.5},
-                                                {"mrope_section", Json::array({2, 3, 3})},
-                                                {"attention_factor", 1.5}};
-    for (const Family& family : families())
+                                                {"mrope_section", Json::array({2, 3, 3})}};
+    for (const char* type : {"llama", "qwen2", "granite"})
         for (const auto& [key, value] : others) {
-            Json base = full_config(family);
+            Json base = scaled_config(family_of(type));
             base.erase("original_max_position_embeddings");
             base["rope_scaling"]["original_max_position_embeddings"] = 64;
             if (key == "type") {
@@ -147,36 +183,42 @@ TEST(ConfigKeys, EveryKeyOfRopeScalingIsReadOrRefused) {
             base["rope_scaling"]["finetuned"] = true;
             EXPECT_EQ(parse(base).ropes.front().factor, 8.0) << "a note changes nothing";
         }
+    Json yarn = scaled_config(family_of("llama"));
+    yarn["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 8.0}};
+    for (const auto& [key, value] : std::map<std::string, Json>{
+             {"beta_fast", 16}, {"beta_slow", 2}, {"truncate", false}, {"attention_factor", 1.5}}) {
+        Json changed = yarn;
+        changed["rope_scaling"][key] = value;
+        expect_read_or_refused(yarn, changed, key, value);
+    }
 }
 
 TEST(ConfigKeys, KeysThatAreNotKnownAreRefusedWithTheirValue) {
     for (const Family& family : families()) {
         Json json = full_config(family);
         const std::string before = summary(parse(json));
-        json["attention_chunk_size"] = nullptr;
+        json["cross_layer_sharing"] = nullptr;
         EXPECT_EQ(summary(parse(json)), before) << "null says nothing";
-        json["attention_chunk_size"] = 8192;
+        json["cross_layer_sharing"] = 8192;
         EXPECT_THAT(error_of([&] { parse(json); }),
-                    AllOf(HasSubstr("attention_chunk_size is 8192"), HasSubstr("config.json"),
+                    AllOf(HasSubstr("cross_layer_sharing is 8192"), HasSubstr("config.json"),
                           HasSubstr("take it out")));
-        json["attention_chunk_size"] = std::string(100000, 'x');
+        json["cross_layer_sharing"] = std::string(100000, 'x');
         EXPECT_LT(error_of([&] { parse(json); }).size(), 300U);
     }
 }
 
 TEST(ConfigKeys, HarmlessKeysChangeNothing) {
     for (const Family& family : families()) {
+        SCOPED_TRACE(std::string(family.model_type));
         const Json base = full_config(family);
-        const auto expect_nothing = [&](std::string_view key) {
-            if (key == "model_type") return;
-            for (const Json& value : {Json(true), Json(7), Json("x"), Json::object()}) {
-                Json json = base;
-                json[std::string(key)] = value;
-                EXPECT_EQ(summary(parse(json)), summary(parse(base))) << key;
-            }
-        };
-        for (const std::string_view key : harmless_config_keys()) expect_nothing(key);
-        for (const std::string_view key : family.ignored_keys) expect_nothing(key);
+        for (const Json& value : {Json(true), Json(7), Json("x"), Json::object()}) {
+            Json json = base;
+            for (const std::string_view key : harmless_config_keys())
+                if (key != "model_type") json[std::string(key)] = value;
+            for (const std::string_view key : family.ignored_keys) json[std::string(key)] = value;
+            EXPECT_EQ(summary(parse(json)), summary(parse(base))) << value.dump();
+        }
     }
 }
 

@@ -5,14 +5,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "base/json.h"
+#include "io/families/gguf_tensors.h"
 #include "tests/io/formats_fixture.h"
 
 namespace vq::test {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class GgufConfig : public ::testing::Test {
@@ -101,11 +104,17 @@ TEST_F(GgufConfig, FrequencyFactorsOfLlama3BecomeItsScaling) {
     EXPECT_EQ(config.ropes.front().high_freq_factor, 4.0);
     EXPECT_EQ(config.ropes.front().original_max_position, 1024);
     factors[5] *= 1.01F;
-    EXPECT_THAT(error_of([&] { config_of(with_factors(factors)); }),
-                HasSubstr("rope_freqs.weight"));
+    const RopeConfig other = config_of(with_factors(factors)).ropes.front();
+    EXPECT_EQ(other.scaling, RopeConfig::Scaling::none);
+    EXPECT_EQ(other.attention_factor, 1.0);
+    EXPECT_EQ(other.divisors, std::vector<double>(factors.begin(), factors.end()))
+        << "any factors can be used as they stand";
     EXPECT_EQ(config_of(with_factors(std::vector<float>(8, 1.0F))).ropes.front().scaling,
               RopeConfig::Scaling::none);
-    EXPECT_THAT(error_of([&] { config_of(with_factors({1.0F, 2.0F})); }), HasSubstr("2 factors"));
+    EXPECT_THAT(error_of([&] {
+                    config_of(with_factors({1.0F, 2.0F}));
+                }),
+                HasSubstr("2 factors for 8 pairs"));
     EXPECT_THAT(error_of([&] { config_of(with_factors(std::vector<float>(8, NAN))); }),
                 HasSubstr("rope_freqs.weight"));
 }
@@ -117,21 +126,24 @@ TEST_F(GgufConfig, LinearScalingIsKept) {
     EXPECT_EQ(config_of(gguf).ropes.front().factor, 4.0);
     gguf = tiny_gguf(TinyModel());
     gguf.set("llama.rope.scaling.type", "yarn").set("llama.rope.scaling.factor", 4.0F);
-    EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("yarn"));
+    gguf.set("llama.rope.scaling.original_context_length", 16u);
+    EXPECT_EQ(config_of(gguf).ropes.front().scaling, RopeConfig::Scaling::yarn);
+    EXPECT_EQ(config_of(gguf).ropes.front().original_max_position, 16);
+    gguf = tiny_gguf(TinyModel());
+    gguf.set("llama.rope.scaling.type", "spiral");
+    EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("spiral"));
 }
 
 TEST_F(GgufConfig, WhatTheRuntimeDoesNotKnowIsRefused) {
-    EXPECT_THAT(error_with("llama.expert_count", 8), HasSubstr("mixture of experts"));
-    EXPECT_THAT(error_with("llama.rope.dimension_count", 8), HasSubstr("rope.dimension_count"));
     EXPECT_THAT(error_with("llama.attention.value_length", 8), HasSubstr("value_length"));
     EXPECT_THAT(error_with("split.count", 3), HasSubstr("split"));
     GgufBuilder gguf;
-    gguf.set("general.architecture", "gemma3");
+    gguf.set("general.architecture", "mamba");
     EXPECT_THAT(error_of([&] { config_of(gguf); }),
-                AllOf(HasSubstr("\"gemma3\""), HasSubstr("llama"), HasSubstr("qwen2")));
+                AllOf(HasSubstr("\"mamba\""), HasSubstr("llama"), HasSubstr("qwen2")));
     gguf = GgufBuilder();
     gguf.set("general.architecture", "llama");
-    EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("llama.embedding_length"));
+    EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("llama.block_count"));
     EXPECT_THAT(error_of([&] { config_of(GgufBuilder()); }), HasSubstr("general.architecture"));
 }
 
@@ -146,8 +158,8 @@ TEST_F(GgufConfig, AFactorAloneMeansLinearScaling) {
 }
 
 TEST_F(GgufConfig, KeysOfTheArchitectureThatAreNotKnownAreRefusedWithTheirValue) {
-    EXPECT_THAT(error_with("llama.attention.sliding_window", 4096),
-                AllOf(HasSubstr("llama.attention.sliding_window is 4096"), HasSubstr(path_)));
+    EXPECT_THAT(error_with("llama.attention.blocks", 4096),
+                AllOf(HasSubstr("llama.attention.blocks is 4096"), HasSubstr(path_)));
     GgufBuilder gguf = tiny_gguf(TinyModel());
     gguf.set("llama.logit_scale", 0.5F);
     EXPECT_THAT(error_of([&] { config_of(gguf); }), HasSubstr("llama.logit_scale is 0.5"));
@@ -160,24 +172,70 @@ TEST_F(GgufConfig, KeysOfTheArchitectureThatAreNotKnownAreRefusedWithTheirValue)
     EXPECT_EQ(config_of(gguf).n_layers(), 2) << "notes, and keys of no or another architecture";
 }
 
+TEST_F(GgufConfig, WindowsAndExpertsSayWhichFamilyItIs) {
+    GgufBuilder gguf = tiny_gguf(TinyModel());
+    gguf.set("llama.attention.sliding_window", 8u);
+    EXPECT_EQ(config_of(gguf).architecture, "mistral");
+    EXPECT_EQ(config_of(gguf).layers[1].attention.window, 8);
+    gguf = tiny_gguf(TinyModel());
+    gguf.set("llama.expert_count", 4u).set("llama.expert_used_count", 2u);
+    const ModelConfig mixture = config_of(gguf);
+    EXPECT_EQ(mixture.architecture, "mixtral");
+    EXPECT_EQ(mixture.layers[1].mixture.n_experts, 4);
+    EXPECT_EQ(mixture.layers[1].mixture.n_active, 2);
+}
+
+TEST_F(GgufConfig, WhatAFileCannotSayIsANote) {
+    TinyModel model;
+    EXPECT_TRUE(config_of(tiny_gguf(model)).notes.empty());
+    GgufBuilder gguf = tiny_gguf(model);
+    gguf.set("general.name", "Mistral 7B");
+    ASSERT_EQ(config_of(gguf).notes.size(), 1U);
+    EXPECT_THAT(config_of(gguf).notes.front(), HasSubstr("windows"));
+    model.architecture = "qwen2";
+    model.biased = true;
+    EXPECT_EQ(config_of(tiny_gguf(model)).notes.size(), 1U);
+}
+
+/// By HF name.
+std::map<std::string, GgufSource> sources_of(const ModelConfig& config) {
+    std::map<std::string, GgufSource> all;
+    for (GgufSource& source : gguf_sources(config, [](const auto&) { return true; })) {
+        const std::string name = source.name;
+        all[name] = std::move(source);
+    }
+    return all;
+}
+
 TEST_F(GgufConfig, NamesAreThoseOfHf) {
     TinyModel model;
     model.biased = true;
-    const auto names = gguf_tensor_names(parse_hf_config(model.config_json(), "config.json"));
-    EXPECT_EQ(names.at("blk.1.attn_q.bias").hf, "model.layers.1.self_attn.q_proj.bias");
-    EXPECT_EQ(names.at("blk.1.attn_q.bias").pair_heads, 2);
-    EXPECT_EQ(names.at("blk.0.attn_k.weight").pair_heads, 1);
-    EXPECT_EQ(names.at("blk.0.attn_v.weight").pair_heads, 0);
-    EXPECT_EQ(names.at("token_embd.weight").hf, "model.embed_tokens.weight");
+    auto names = sources_of(parse_hf_config(model.config_json(), "config.json"));
+    const std::string q = "model.layers.1.self_attn.q_proj";
+    EXPECT_THAT(names.at(q + ".bias").tensors, ElementsAre("blk.1.attn_q.bias"));
+    EXPECT_EQ(names.at(q + ".bias").rows[1], 2) << "pairs stand side by side";
+    EXPECT_EQ(names.at(q + ".weight").rows[8], 1);
+    EXPECT_TRUE(names.at("model.layers.0.self_attn.v_proj.weight").rows.empty());
     for (const TinyModel::Entry& entry : model.tensors())
-        EXPECT_EQ(names.at(gguf_name(entry.name)).hf, entry.name);
-    for (const char* odd : {"", "blk.", "blk.2.attn_q.weight", "blk.0.ffn_gate_exps.weight"})
-        EXPECT_EQ(names.count(odd), 0U) << odd;
+        EXPECT_THAT(names.at(entry.name).tensors, ElementsAre(gguf_name(entry.name)));
     model.architecture = "qwen2";
-    EXPECT_EQ(gguf_tensor_names(parse_hf_config(model.config_json(), "config.json"))
-                  .at("blk.0.attn_q.weight")
-                  .pair_heads,
-              0);
+    names = sources_of(parse_hf_config(model.config_json(), "config.json"));
+    EXPECT_TRUE(names.at(q + ".weight").rows.empty());
+}
+
+TEST_F(GgufConfig, ValueHeadsOfDeltaNetsStandTiled) {
+    const Json all = Json::parse(read_bytes(VQKIT_TEST_DATA "/families/data/configs.json"));
+    // Two key heads with two value heads each: grouped 0 1 | 2 3, tiled 0 2 | 1 3.
+    const auto names = sources_of(parse_hf_config(all["qwen3_5_text"].dump(), "config.json"));
+    const std::string layer = "model.layers.0.linear_attn.";
+    EXPECT_THAT(names.at(layer + "A_log").rows, ElementsAre(0, 2, 1, 3));
+    EXPECT_THAT(names.at(layer + "A_log").tensors, ElementsAre("blk.0.ssm_a"));
+    EXPECT_EQ(names.at(layer + "out_proj.weight").cols[16], 32);
+    EXPECT_EQ(names.at(layer + "in_proj_qkv.weight").rows[63], 63) << "q and k as they are";
+    EXPECT_EQ(names.at(layer + "in_proj_qkv.weight").rows[64 + 16], 64 + 32);
+    EXPECT_EQ(names.at("model.layers.0.input_layernorm.weight").change,
+              GgufSource::Change::minus_one);
+    EXPECT_EQ(names.at(layer + "norm.weight").change, GgufSource::Change::none);
 }
 
 }  // namespace

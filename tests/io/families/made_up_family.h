@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <iterator>
 
 #include "io/families/family.h"
 
@@ -45,12 +46,13 @@ inline constexpr ConfigKey weaver_keys[] = {
 
 inline constexpr std::string_view weaver_ignored[] = {"colour"};
 
-inline constexpr std::array<Family, 1> weaver = {{{.model_type = "weaver",
-                                                   .hf_class = "WeaverForText",
-                                                   .gguf_architecture = "wv",
-                                                   .tensors = weaver_tensors,
-                                                   .keys = weaver_keys,
-                                                   .ignored_keys = weaver_ignored}}};
+inline const std::array<Family, 1> weaver = {
+    {{.model_type = "weaver",
+      .hf_class = "WeaverForText",
+      .gguf = {.architecture = "wv"},
+      .tensors = {std::begin(weaver_tensors), std::end(weaver_tensors)},
+      .keys = {std::begin(weaver_keys), std::end(weaver_keys)},
+      .ignored_keys = {std::begin(weaver_ignored), std::end(weaver_ignored)}}}};
 
 inline constexpr const char* weaver_config = R"({"model_type": "weaver", "words": 90, "width": 24,
     "weft_width": 40, "rows": 2, "heads": 3, "kv_heads": 1, "head_width": 6, "length": 64,
