@@ -62,9 +62,19 @@ Precision chosen_precision(const std::string& name, const WeightSource& source) 
     return name == "auto" ? Precision::int8 : parse_precision(name);
 }
 
-std::unique_ptr<WeightSource> open_model_or_store(const std::string& path) {
-    if (is_packed(path)) return open_packed_model(path);
-    return is_store(path) ? open_stored_model(path) : open_checkpoint(path);
+std::unique_ptr<WeightSource> open_model_or_store(const std::string& path, const Common& common) {
+    std::unique_ptr<WeightSource> source;
+    if (is_packed(path))
+        source = open_packed_model(path);
+    else
+        source = is_store(path) ? open_stored_model(path) : open_checkpoint(path);
+    show_notes(*source, common);
+    return source;
+}
+
+void show_notes(const WeightSource& source, const Common& common) {
+    if (common.quiet) return;
+    for (const std::string& line : source.notes()) fmt::print(stderr, "note: {}\n", line);
 }
 
 std::string format_bytes(double bytes) {

@@ -61,7 +61,11 @@ Precision chosen_precision(const std::string& name);
 Precision chosen_precision(const std::string& name, const WeightSource& source);
 
 /// Opens a model (folder or GGUF file), a store or a packed file, whichever `path` is.
-std::unique_ptr<WeightSource> open_model_or_store(const std::string& path);
+/// Notes about the file go to stderr.
+std::unique_ptr<WeightSource> open_model_or_store(const std::string& path, const Common& common);
+
+/// Shows WeightSource::notes() on stderr, unless the user wants quiet.
+void show_notes(const WeightSource& source, const Common& common);
 
 /// "12.3 MB" (powers of ten), "3:07" or "1:02:09" (hours), "1.25M".
 std::string format_bytes(double bytes);

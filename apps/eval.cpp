@@ -57,7 +57,7 @@ Answer run(const Options& given, const Common& common) {
     if (options.protocol == "llamacpp") options.eval.protocol = EvalProtocol::llamacpp;
     // Everything that can be wrong with the input is found before weights are read.
     const std::string text = read_text(options.text);
-    const auto source = open_model_or_store(options.model);
+    const auto source = open_model_or_store(options.model, common);
     const auto tokenizer = load_tokenizer(source->tokenizer_files(), options.model);
     const std::vector<TokenId> tokens =
         eval_tokens(*tokenizer, text, options.text, options.eval.protocol);
@@ -65,7 +65,7 @@ Answer run(const Options& given, const Common& common) {
         options.eval.begin = begin_token(*tokenizer);
     const Index ctx = eval_ctx(options.eval, source->config());
     std::unique_ptr<WeightSource> reference_source;
-    if (!options.reference.empty()) reference_source = open_model_or_store(options.reference);
+    if (!options.reference.empty()) reference_source = open_model_or_store(options.reference, common);
 
     const auto model = load(*source, options, ctx, common);
     std::unique_ptr<LanguageModel> reference;

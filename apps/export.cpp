@@ -54,7 +54,7 @@ Answer run(const Options& options, const Common& common) {
     if (options.format == "packed") return run_packed(options, common);
     const double begin = seconds_since_start();
     const std::string dtype = options.dtype.empty() ? "f16" : options.dtype;
-    const auto source = open_model_or_store(options.model);
+    const auto source = open_model_or_store(options.model, common);
     SafetensorsExport done;
     {
         ProgressBar bar(common, "weights");

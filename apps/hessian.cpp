@@ -38,7 +38,7 @@ Answer answer_for(const std::string& path, const HessianTotals& totals) {
 
 Answer collect(const CollectOptions& options, const Common& common) {
     check_can_write(options.output);
-    const auto source = open_model_or_store(options.model);
+    const auto source = open_model_or_store(options.model, common);
     ProgressBar bar(common, "groups");
     const Progress progress = bar.progress();
     const CalibrationText text =

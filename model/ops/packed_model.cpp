@@ -30,13 +30,14 @@ public:
     explicit PackedModel(const std::string& path)
         : path_(path), weights_(std::make_shared<PackedWeights>(path)) {
         const vqd_file* file = weights_->file().get();
+        const auto has = [&](const std::string& name) { return weights_->index().contains(name); };
         for (std::size_t i = 0; i < vqd_blob_count(file); ++i) {
             vqd_blob_info blob{};
             vqd_blob(file, i, &blob);
             const std::string name(blob.name, blob.name_bytes);
             std::string content(static_cast<const char*>(blob.data), blob.bytes);
             if (name == "config.json")
-                config_ = parse_hf_config(content, path + ": config");
+                config_ = parse_hf_config(content, path + ": config", families(), has);
             else
                 tokenizer_[name] = std::move(content);
         }

@@ -90,7 +90,9 @@ public:
         for (const std::string& name : source_.names())
             if (!store_.has(name)) {
                 progress_.check();
-                store_.write_part(store_dense(name, source_.read(name), is_table(name)));
+                StoredTensor kept = store_dense(name, source_.read(name), is_table(name));
+                if (is_foreign(source_.config(), name)) keep_dims(kept, source_.dims(name));
+                store_.write_part(kept);
             }
         meta.shared = shared_.arrays();
         store_.finish(meta, source_.names());

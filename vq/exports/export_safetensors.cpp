@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vq/exports/export_safetensors.h"
 
+#include <functional>
+#include <numeric>
+
 #include "base/error.h"
 #include "base/json.h"
-#include "io/checkpoints/checkpoint.h"
+#include "io/checkpoints/file_tensors.h"
 #include "io/files/atomic_folder.h"
 #include "io/files/safetensors.h"
 
@@ -43,21 +46,23 @@ SafetensorsExport export_safetensors(const WeightSource& source, const std::stri
     AtomicFolder folder(path);
     std::vector<SafetensorEntry> entries;
     Index weights = 0;
-    for (const auto& [name, shape, vector] : expected_tensors(source.config())) {
-        std::vector<std::int64_t> dims = {shape.rows, shape.cols};
-        if (vector) dims = {shape.rows * shape.cols};
-        entries.push_back({name, dtype.type, dims});
-        weights += shape.rows * shape.cols;
+    const std::vector<FileTensor> tensors = file_tensors(source);
+    for (const FileTensor& tensor : tensors) {
+        entries.push_back({tensor.name, dtype.type, tensor.dims});
+        weights +=
+            std::accumulate(tensor.dims.begin(), tensor.dims.end(), Index{1}, std::multiplies<>());
     }
     SafetensorsWriter writer(folder.file("model.safetensors"), entries);
     Index done = 0;
-    for (const SafetensorEntry& entry : entries) {
-        progress.check();
-        progress.report(static_cast<double>(done), static_cast<double>(weights), entry.name);
-        const Matrix values = source.read(entry.name);
-        writer.write(entry.name, values.data());
-        done += values.size();
-    }
+    for (const FileTensor& tensor : tensors)
+        for (const FilePart& part : tensor.parts) {
+            progress.check();
+            progress.report(static_cast<double>(done), static_cast<double>(weights), part.name);
+            const bool bias = part.name.ends_with(".bias");
+            const Matrix values = to_file_layout(source.read(part.name), part.layout, bias);
+            writer.append(tensor.name, values.data(), values.size());
+            done += values.size();
+        }
     writer.finish();
     write_text_file(folder.file("config.json"), config_for(source, dtype));
     for (const auto& [name, content] : source.tokenizer_files())

@@ -14,7 +14,8 @@ public:
     explicit StoredModel(const std::string& path)
         : path_(path),
           reader_(path),
-          config_(parse_hf_config(reader_.meta().config_json, path + ": config")) {
+          config_(parse_hf_config(reader_.meta().config_json, path + ": config", families(),
+                                  [&](const std::string& name) { return reader_.has(name); })) {
         check_model_tensors(*this, path);
     }
 
@@ -25,6 +26,10 @@ public:
     TensorShape shape(const std::string& name) const override {
         require(name);
         return reader_.info(name).shape;
+    }
+    std::vector<std::int64_t> dims(const std::string& name) const override {
+        require(name);
+        return stored_dims(reader_.info(name));
     }
     Matrix read(const std::string& name) const override {
         require(name);

@@ -188,6 +188,15 @@ StoredTensor store_tensor(const std::string& name, const QuantizedTensor& layer,
     return out;
 }
 
+namespace {
+
+std::vector<Index> usual_dims(const TensorShape& shape) {
+    if (shape.rows == 1) return {shape.cols};
+    return {shape.rows, shape.cols};
+}
+
+}  // namespace
+
 StoredTensor store_dense(const std::string& name, const Matrix& w, bool halved) {
     StoredTensor out;
     out.name = name;
@@ -200,6 +209,29 @@ StoredTensor store_dense(const std::string& name, const Matrix& w, bool halved) 
         half ? Array::from_f16(shape, w.data()) : Array::from_f32(shape, w.data());
     out.bits_per_weight = half ? 16 : 32;
     return out;
+}
+
+void keep_dims(StoredTensor& tensor, const std::vector<Index>& dims) {
+    if (dims != usual_dims(tensor.shape)) tensor.spec["dims"] = dims;
+}
+
+std::vector<Index> stored_dims(const StoredTensor& stored) {
+    const auto found = stored.spec.find("dims");
+    if (found == stored.spec.end()) return usual_dims(stored.shape);
+    const Index size = stored.shape.rows * stored.shape.cols;
+    std::vector<Index> dims;
+    Index count = 1;
+    bool fits = found->is_array();
+    for (std::size_t i = 0; fits && i < found->size(); ++i) {
+        const Json& extent = (*found)[i];
+        fits = extent.is_number_integer() && extent > 0 && extent <= size / count;
+        if (!fits) break;
+        dims.push_back(extent.get<Index>());
+        count *= dims.back();
+    }
+    if (!fits || count != size)
+        throw Error("dims do not fit the tensor's shape", stored.name, "quantize the model again");
+    return dims;
 }
 
 bool is_dense(const StoredTensor& stored) {

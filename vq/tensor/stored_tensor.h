@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "io/hdf5/store.h"
 #include "vq/tensor/quantized_tensor.h"
@@ -19,6 +20,12 @@ StoredTensor store_tensor(const std::string& name, const QuantizedTensor& layer,
 /// The same of a tensor that is not quantized: fp32, or `halved` to fp16 where that does not
 /// overflow.
 StoredTensor store_dense(const std::string& name, const Matrix& w, bool halved);
+
+/// Keeps WeightSource::dims() in the description, where they are not rows and columns.
+void keep_dims(StoredTensor& tensor, const std::vector<Index>& dims);
+
+/// WeightSource::dims() of a tensor of a store.
+std::vector<Index> stored_dims(const StoredTensor& stored);
 
 /// Whether the tensor is not quantized; its attributes are enough.
 bool is_dense(const StoredTensor& stored);
