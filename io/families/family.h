@@ -194,6 +194,7 @@ struct GgufTraits {
     bool interleaved_pairs = false;
     bool folded_norms = false;  ///< norms of kind 1 + w hold the sum
     bool delta_tiled = false;   ///< value heads stand tiled over key heads, -exp(A_log) is stored
+    bool exact_yarn = false;    ///< yarn's ends are not rounded, which metadata cannot say
     bool normalized = false;    ///< weights of experts add up to 1 where metadata does not say
     /// A model of so many layers divides scores by the root of hidden_size / heads instead of that
     /// of a head's size.

@@ -120,8 +120,8 @@ private:
         }
         if (pattern != LayerPattern::windows_but_nth || !file_.has(windows)) return std::nullopt;
         if (file_.find(windows)->type != GgufType::array) return std::nullopt;
-        for (const std::int64_t windowed : *file_.get_ints(windows))
-            types.push_back(windowed != 0 ? "sliding_attention" : "full_attention");
+        for (const bool windowed : data_.flags("attention.sliding_window_pattern"))
+            types.push_back(windowed ? "sliding_attention" : "full_attention");
         return types;
     }
 
@@ -221,7 +221,9 @@ private:
                 if (key.gguf == nullptr || !data_.has(key.gguf)) return std::nullopt;
                 return number_or_null(key);
             case Setting::query_rank: return number_or_null(key);
-            case Setting::expert_width: return extent(TensorRole::expert_down, 0);
+            case Setting::expert_width:
+                if (const std::int64_t width = extent(TensorRole::expert_down, 0)) return width;
+                return data_.required("expert_feed_forward_length");
             case Setting::shared_width: return extent(TensorRole::shared_down, 0);
             case Setting::shared_experts: {
                 const std::int64_t width = extent(TensorRole::expert_down, 0);
@@ -265,7 +267,8 @@ private:
             return data_.integer(key.gguf).value_or(heads_);
         // Layers without attention have none.
         std::int64_t count = 0;
-        for (const std::int64_t entry : *file_.get_ints(name)) {
+        const std::vector<std::int64_t> entries = *file_.get_ints(name);
+        for (const std::int64_t entry : entries) {
             if (entry == 0) continue;
             if (count != 0 && entry != count) data_.fail(name, "differs from layer to layer");
             count = entry;

@@ -39,16 +39,11 @@ constexpr std::array<std::string_view, 24> read_keys = {"rope.scaling.type",
 
 /// That changes no result: how the file was made, positions of pictures, what tensors or other keys
 /// say again.
-constexpr std::array<std::string_view, 10> harmless_keys = {"tensor_data_layout",
-                                                            "expert_used_count",
-                                                            "vocab_size",
-                                                            "attention.causal",
-                                                            "rope.dimension_sections",
-                                                            "leading_dense_block_count",
-                                                            "interleave_moe_layer_step",
-                                                            "attention.temperature_length",
-                                                            "attention.max_alibi_bias",
-                                                            "rope.dimension_count_swa"};
+constexpr std::array<std::string_view, 11> harmless_keys = {
+    "tensor_data_layout",       "expert_used_count",         "vocab_size",
+    "attention.causal",         "rope.dimension_sections",   "leading_dense_block_count",
+    "feed_forward_length",      "interleave_moe_layer_step", "attention.temperature_length",
+    "attention.max_alibi_bias", "rope.dimension_count_swa"};
 
 std::string as_text(const GgufValue& value) {
     if (const auto* number = std::get_if<std::int64_t>(&value.value))
@@ -126,6 +121,18 @@ std::optional<std::int64_t> GgufMetadata::integer(std::string_view name) const {
 std::int64_t GgufMetadata::required(std::string_view name) const {
     if (const auto value = integer(name)) return *value;
     return file_.require_int(key(name));
+}
+
+std::vector<bool> GgufMetadata::flags(std::string_view name) const {
+    const std::string key = this->key(name);
+    const GgufValue* value = file_.find(key);
+    if (value != nullptr && value->type == GgufType::array) {
+        const GgufArray& array = std::get<GgufArray>(value->value);
+        if (array.type == GgufType::boolean) return {array.bytes.begin(), array.bytes.end()};
+    }
+    const auto numbers = file_.get_ints(key);
+    if (!numbers) return {};
+    return {numbers->begin(), numbers->end()};
 }
 
 void GgufMetadata::fail(const std::string& key, const std::string& what) const {

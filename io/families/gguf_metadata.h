@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/json.h"
 #include "io/families/family.h"
@@ -32,6 +33,8 @@ public:
     /// An integer, or an array that holds one per layer if they are all equal.
     std::optional<std::int64_t> integer(std::string_view name) const;
     std::int64_t required(std::string_view name) const;
+    /// An array of booleans, or of integers that stand for such.
+    std::vector<bool> flags(std::string_view name) const;
     std::optional<double> real(std::string_view name) const { return file_.get_float(key(name)); }
     [[noreturn]] void fail(const std::string& key, const std::string& what) const;
 

@@ -100,6 +100,7 @@ Json yarn_scaling(const GgufMetadata& data, double factor) {
         json["original_max_position_embeddings"] = *original;
     if (const auto fast = data.real("rope.scaling.yarn_beta_fast")) json["beta_fast"] = *fast;
     if (const auto slow = data.real("rope.scaling.yarn_beta_slow")) json["beta_slow"] = *slow;
+    if (data.family().gguf.exact_yarn) json["truncate"] = false;
     // Files hold a tenth of it.
     if (const auto m = data.real("rope.scaling.yarn_log_multiplier"); m && *m > 0) {
         json["mscale"] = 10 * *m;

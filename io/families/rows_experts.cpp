@@ -264,7 +264,7 @@ Family gpt_oss() {
                      .layers = LayerPattern::windows_but_nth,
                      .window_pattern = 2,
                      .routing = Weight::softmax_of_chosen},
-        .gguf = {.architecture = "gpt-oss"},
+        .gguf = {.architecture = "gpt-oss", .exact_yarn = true},
         .tensors = with(
             without(usual_names(Bias::if_configured, Bias::if_configured), {gate, up, down}),
             {{.role = sinks,
