@@ -3,8 +3,14 @@
 
 namespace vq::apps {
 
+std::vector<std::string> calibration_inputs(const CalibrationArguments& options) {
+    std::vector<std::string> inputs = options.files.paths;
+    inputs.insert(inputs.end(), options.files.chats.begin(), options.files.chats.end());
+    return inputs;
+}
+
 bool has_calibration(const CalibrationArguments& options) {
-    return !options.files.paths.empty() || !options.files.chats.empty();
+    return !calibration_inputs(options).empty();
 }
 
 void add_calibration(CLI::App& command, CalibrationArguments& options) {

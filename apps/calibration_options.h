@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "apps/common.h"
 #include "model/session/calibration_files.h"
@@ -15,6 +16,8 @@ struct CalibrationArguments {
 };
 
 void add_calibration(CLI::App& command, CalibrationArguments& options);
+/// All files to calibrate with.
+std::vector<std::string> calibration_inputs(const CalibrationArguments& options);
 /// Whether there is something to calibrate with.
 bool has_calibration(const CalibrationArguments& options);
 

@@ -29,7 +29,7 @@ Answer run_packed(const Options& options, const Common& common) {
         throw Error("packed files keep dense matrices as int8 or f16", "--dtype " + options.dtype,
                     "use one of these, or leave --dtype away");
     const auto matrices = options.dtype == "f16" ? PackedMatrices::f16 : PackedMatrices::int8;
-    check_can_write(options.output);
+    check_can_write(options.output, {options.model});
     PackedExport done;
     {
         ProgressBar bar(common, "tensors");

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "apps/common.h"
+#include "apps/process.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
 #include "io/tokenizers/chat_template.h"
@@ -67,11 +68,10 @@ Answer run(const Options& options, const Common& common) {
     if (result.stop_reason == "cancelled") throw Cancelled();
 
     if (!common.quiet)
-        fmt::print(stderr,
-                   "{} tokens read at {:.0f}/s, {} written at {:.1f}/s, {} of weights each\n",
-                   result.prompt.size(), result.prompt_tokens_per_second(), result.tokens.size(),
-                   result.decode_tokens_per_second(),
-                   format_bytes(static_cast<double>(model->bytes_per_token())));
+        say(fmt::format("{} tokens read at {:.0f}/s, {} written at {:.1f}/s, {} of weights each\n",
+                        result.prompt.size(), result.prompt_tokens_per_second(),
+                        result.tokens.size(), result.decode_tokens_per_second(),
+                        format_bytes(static_cast<double>(model->bytes_per_token()))));
     Answer answer;
     answer.document = {{"prompt", prompt},
                        {"text", result.text},

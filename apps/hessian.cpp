@@ -37,7 +37,9 @@ Answer answer_for(const std::string& path, const HessianTotals& totals) {
 }
 
 Answer collect(const CollectOptions& options, const Common& common) {
-    check_can_write(options.output);
+    std::vector<std::string> inputs = calibration_inputs(options.calibration);
+    inputs.push_back(options.model);
+    check_can_write(options.output, inputs);
     const auto source = open_model_or_store(options.model, common);
     ProgressBar bar(common, "groups");
     const Progress progress = bar.progress();
@@ -50,7 +52,7 @@ Answer collect(const CollectOptions& options, const Common& common) {
 }
 
 Answer merge(const MergeOptions& options, const Common& common) {
-    check_can_write(options.output);
+    check_can_write(options.output, options.inputs);
     ProgressBar bar(common, "groups");
     return answer_for(options.output,
                       merge_hessian_files(options.inputs, options.output,

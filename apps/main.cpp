@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 #include <omp.h>
 
-#include <csignal>
 #include <cstdio>
 #include <new>
 
 #include "apps/common.h"
+#include "apps/process.h"
 #include "base/error.h"
 
 namespace vq::apps {
@@ -21,7 +21,7 @@ constexpr int exit_bad_usage = 2;
 int fail(std::string message) {
     for (char& c : message)
         if (c == '\n' || c == '\r') c = ' ';
-    fmt::print(stderr, "error: {}\n", message);
+    say(fmt::format("error: {}\n", message));
     return exit_failed;
 }
 
@@ -62,16 +62,19 @@ int run(int argc, char** argv) {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-        fmt::print(stderr, "error: bad usage: {}: see `vq --help` or `vq COMMAND --help`\n",
-                   error.what());
+        say(fmt::format("error: bad usage: {}: see `vq --help` or `vq COMMAND --help`\n",
+                        error.what()));
         return exit_bad_usage;
     }
 
     if (invocation.common.threads > 0) omp_set_num_threads(invocation.common.threads);
     catch_interrupts();
-    // A file-size limit then fails the write, as a full disk does, instead of killing the program.
-    (void)std::signal(SIGXFSZ, SIG_IGN);
     seconds_since_start();
+    try {
+        reserve_blas_memory(omp_get_max_threads());
+    } catch (const Error& error) {
+        exit_at_once(fail(error.what()));
+    }
     const Answer answer = invocation.run();
     print(invocation, answer);
     return answer.failure.empty() ? 0 : fail(answer.failure);
@@ -82,6 +85,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     using vq::apps::fail;
+    vq::apps::prepare_process();
     try {
         return vq::apps::run(argc, argv);
     } catch (const vq::Error& error) {
@@ -91,9 +95,9 @@ int main(int argc, char** argv) {
             "stopped by a signal: the run is not finished: start it again (`vq quantize "
             "--resume` goes on where it stopped)");
     } catch (const std::bad_alloc&) {
-        return fail(
-            "out of memory: this machine: use fewer calibration tokens or a shorter --ctx, "
-            "or a machine with more memory");
+        vq::apps::exit_at_once(
+            fail("out of memory: this machine: use fewer calibration tokens or a shorter --ctx, "
+                 "or a machine with more memory"));
     } catch (const vq::InternalError& error) {
         return fail(std::string(error.what()) + ": please report it with the command line");
     } catch (const std::exception& error) {

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "apps/process.h"
+
 namespace vq::apps {
 namespace {
 
@@ -63,7 +65,7 @@ void ProgressBar::step(double done, double total, const std::string& what) {
         draw(done, total, what);
         drawn_ = true;
     } else {
-        fmt::print(stderr, "{}  {}\n", status(done, total), what);
+        say(fmt::format("{}  {}\n", status(done, total), what));
     }
 }
 
@@ -72,7 +74,7 @@ void ProgressBar::note(const std::string& line) {
     const std::lock_guard lock(mutex_);
     erase();
     drawn_ = false;
-    fmt::print(stderr, "{}\n", line);
+    say(line + "\n");
 }
 
 std::string ProgressBar::status(double done, double total) const {
@@ -99,14 +101,12 @@ void ProgressBar::draw(double done, double total, const std::string& what) const
     // A line that wraps cannot be taken back.
     const auto columns = static_cast<std::size_t>(terminal_columns());
     if (line.size() >= columns) line.resize(columns - 1);
-    fmt::print(stderr, "\r\033[K{}", line);
-    std::fflush(stderr);
+    say("\r\033[K" + line);
 }
 
 void ProgressBar::erase() const {
     if (!drawn_) return;
-    fmt::print(stderr, "\r\033[K");
-    std::fflush(stderr);
+    say("\r\033[K");
 }
 
 }  // namespace vq::apps

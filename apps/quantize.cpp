@@ -57,6 +57,14 @@ ModelPlan plan_for(const Options& options, const Session& session) {
     return plan_preset(session.tensors(), options.method, options.set, options.bits.value_or(0));
 }
 
+/// Everything that the run reads.
+std::vector<std::string> inputs_of(const Options& options) {
+    std::vector<std::string> inputs = calibration_inputs(options.calibration);
+    inputs.push_back(options.model);
+    if (options.hessians_from_file()) inputs.push_back(options.hessians);
+    return inputs;
+}
+
 Json planned_json(const TensorPlan& t, double bits) {
     return {{"name", t.name},
             {"rows", t.shape.rows},
@@ -179,7 +187,7 @@ Answer report_answer(const QuantizeReport& report, const Options& options, const
 Answer run(const Options& options, const Common& common) {
     Session session(options.model);
     show_notes(session.source(), common);
-    if (!options.dry_run) check_can_write(options.output);
+    if (!options.dry_run) check_can_write(options.output, inputs_of(options));
     const ModelPlan plan = plan_for(options, session);
     if (options.dry_run) return dry_run(options, session, plan);
     check_space(options.output, session.store_bytes(plan));  // before the text is read

@@ -44,6 +44,35 @@ int sync_path(const std::string& path, int flags) {
     return failure;
 }
 
+/// Makes `temp` an empty file, held open and locked by this process; its descriptor. The lock is
+/// that of the open file: it goes when the process does, however that ends, and does not meet the
+/// locks of HDF5 (flock).
+int locked_empty_file(const std::string& temp, const std::string& path) {
+    for (;;) {
+        const int fd = ::open(temp.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0) throw system_error("write", path, errno);
+        struct flock whole {};
+        whole.l_type = F_WRLCK;
+        whole.l_whence = SEEK_SET;
+        const bool locked = ::fcntl(fd, F_OFD_SETLK, &whole) == 0;
+        const int failure = locked ? 0 : errno;
+        struct stat held {};
+        struct stat named {};
+        const bool current = locked && ::fstat(fd, &held) == 0 &&
+                             ::stat(temp.c_str(), &named) == 0 && held.st_ino == named.st_ino &&
+                             held.st_dev == named.st_dev;
+        // A file system without locks is used without.
+        const bool unlockable = failure == EINVAL || failure == ENOLCK || failure == ENOTSUP;
+        if ((current || unlockable) && ::ftruncate(fd, 0) == 0) return fd;
+        ::close(fd);
+        if (locked) continue;  // its owner has just finished and taken the name away
+        if (failure == EAGAIN || failure == EACCES)
+            throw Error("another run is writing this file", path,
+                        "wait until it is done, or choose another name");
+        throw system_error("write", path, failure != 0 ? failure : errno);
+    }
+}
+
 }  // namespace
 
 Error system_error(const std::string& action, const std::string& path, int error_number) {
@@ -63,11 +92,13 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temp_(path_ +
     if (!S_ISDIR(status.st_mode)) throw system_error("write", path_, ENOTDIR);
     if (::stat(path_.c_str(), &status) == 0 && S_ISDIR(status.st_mode))
         throw system_error("write", path_, EISDIR);
-    if (::unlink(temp_.c_str()) != 0 && errno != ENOENT) throw system_error("write", temp_, errno);
+    lock_ = locked_empty_file(temp_, path_);
 }
 
 AtomicFile::~AtomicFile() {
+    // First the name, then the lock: nobody else can lock the file under this name in between.
     if (!committed_) ::unlink(temp_.c_str());
+    ::close(lock_);
 }
 
 void AtomicFile::commit() {

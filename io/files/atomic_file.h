@@ -16,10 +16,12 @@ Error system_error(const std::string& action, const std::string& path, int error
 void sync_folder_of(const std::string& path);
 
 /// The output is written to temp(), flushed by whoever writes it, and renamed by commit(). Without
-/// commit() the destructor removes the temporary file; one that a killed run left is replaced.
+/// commit() the destructor removes the temporary file; one that a killed run left is replaced, one
+/// that another run is writing is locked and refused.
 class AtomicFile {
 public:
-    /// Throws Error when `path` is a folder, or when its folder does not exist.
+    /// Throws Error when `path` is a folder, when its folder does not exist, and when another run
+    /// is writing to `path`.
     explicit AtomicFile(std::string path);
     ~AtomicFile();
     AtomicFile(const AtomicFile&) = delete;
@@ -32,6 +34,7 @@ public:
 private:
     std::string path_;
     std::string temp_;
+    int lock_ = -1;  ///< keeps the temporary file open and locked
     bool committed_ = false;
 };
 

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/files/atomic_folder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+
 #include "io/files/atomic_file.h"
 
 namespace vq {
@@ -14,14 +20,22 @@ AtomicFolder::AtomicFolder(const std::string& path) : path_(fs::path(path).lexic
         throw Error("the output is there already", path_.string(),
                     "remove it, or choose another name");
     temp_ = path_.string() + kTempSuffix;
-    fs::remove_all(temp_, error);
-    if (!fs::create_directory(temp_, error))
-        throw system_error("make the folder", path_.string(), error.value());
+    fs::create_directory(temp_, error);
+    if (error) throw system_error("make the folder", path_.string(), error.value());
+    lock_ = ::open(temp_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock_ < 0) throw system_error("make the folder", path_.string(), errno);
+    if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        ::close(lock_);
+        throw Error("another run is writing this folder", path_.string(),
+                    "wait until it is done, or choose another name");
+    }
+    for (const auto& left : fs::directory_iterator(temp_, error)) fs::remove_all(left, error);
 }
 
 AtomicFolder::~AtomicFolder() {
     std::error_code ignored;
     if (!committed_) fs::remove_all(temp_, ignored);
+    ::close(lock_);
 }
 
 void AtomicFolder::commit() {

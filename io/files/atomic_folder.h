@@ -7,7 +7,8 @@
 
 namespace vq {
 
-/// Files are written to "<path>.tmp/" (what a killed run left there is removed), which commit()
+/// Files are written to "<path>.tmp/" (what a killed run left there is removed, what another run is
+/// writing is locked and refused), which commit()
 /// renames. Without commit() the destructor removes it.
 class AtomicFolder {
 public:
@@ -25,6 +26,7 @@ public:
 private:
     std::filesystem::path path_;
     std::filesystem::path temp_;
+    int lock_ = -1;  ///< keeps the temporary folder open and locked
     bool committed_ = false;
 };
 

@@ -15,10 +15,37 @@ namespace vq {
 
 namespace fs = std::filesystem;
 
-void check_can_write(const std::string& path) {
+namespace {
+
+/// Whether two paths are the same file, through links too.
+bool same_file(const std::string& a, const std::string& b) {
+    struct stat one {};
+    struct stat other {};
+    return ::stat(a.c_str(), &one) == 0 && ::stat(b.c_str(), &other) == 0 &&
+           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+void check_not_input(const std::string& path, const std::string& input) {
+    std::error_code error;
+    std::vector<std::string> files = {input};
+    if (fs::is_directory(input, error))
+        for (const auto& entry : fs::directory_iterator(input, error))
+            files.push_back(entry.path().string());
+    for (const std::string& file : files)
+        if (same_file(path, file))
+            throw Error("the output is an input", path == file ? path : path + ", " + file,
+                        "choose another name: it would be overwritten");
+}
+
+}  // namespace
+
+void check_can_write(const std::string& path, const std::vector<std::string>& inputs) {
     std::error_code ignored;
     if (fs::is_directory(path, ignored))
         throw Error("a folder of that name is there already", path, "choose another name");
+    if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored))
+        throw Error("the output is no file", path, "choose the name of a file");
+    for (const std::string& input : inputs) check_not_input(path, input);
     const fs::path parent = fs::path(path).parent_path();
     const std::string folder = parent.empty() ? "." : parent.string();
     struct stat status {};

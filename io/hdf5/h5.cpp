@@ -234,7 +234,7 @@ File File::create(const std::string& path) {
     const Id options = property_list(H5P_FILE_CREATE, *state);
     set_group_options(options.get(), *state);
     const Id access = file_access(*state);
-    const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_EXCL, options.get(), access.get());
+    const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, options.get(), access.get());
     if (id < 0) throw failure(*state, "cannot create the file", path);
     return {std::move(state), Id(id, H5Fclose)};
 }

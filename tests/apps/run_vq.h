@@ -29,8 +29,11 @@ struct Outcome {
 };
 
 struct RunOptions {
-    rlim_t file_size_limit = RLIM_INFINITY;  ///< stands for a full disk
-    std::string out_path = {};               ///< where stdout goes instead
+    rlim_t file_size_limit = RLIM_INFINITY;      ///< stands for a full disk
+    rlim_t address_space_limit = RLIM_INFINITY;  ///< `ulimit -v`
+    std::string out_path = {};                   ///< where stdout goes instead
+    std::string err_path = {};                   ///< where stderr goes instead
+    std::vector<int> closed = {};                ///< descriptors that are closed at the start
 };
 
 /// Starts `vq` with its output going to files in `folder`.
@@ -44,6 +47,11 @@ inline pid_t start_vq(const std::vector<std::string>& arguments, const std::stri
     dup2(err_file, STDERR_FILENO);
     const rlimit limit = {options.file_size_limit, options.file_size_limit};
     setrlimit(RLIMIT_FSIZE, &limit);
+    const rlimit space = {options.address_space_limit, options.address_space_limit};
+    setrlimit(RLIMIT_AS, &space);
+    close(out_file);
+    close(err_file);
+    for (const int fd : options.closed) close(fd);
     std::vector<char*> argv = {const_cast<char*>("vq")};
     for (const std::string& argument : arguments)
         argv.push_back(const_cast<char*>(argument.c_str()));
@@ -61,11 +69,12 @@ inline int wait_for(pid_t child) {
 inline Outcome run_vq(const std::vector<std::string>& arguments, const RunOptions& options = {}) {
     const TempFolder folder;
     const std::string out = options.out_path.empty() ? folder / "out" : options.out_path;
-    const pid_t child = start_vq(arguments, out, folder / "err", options);
+    const std::string err = options.err_path.empty() ? folder / "err" : options.err_path;
+    const pid_t child = start_vq(arguments, out, err, options);
     Outcome outcome;
     outcome.code = wait_for(child);
     if (options.out_path.empty()) outcome.out = read_bytes(out);
-    outcome.err = read_bytes(folder / "err");
+    if (options.err_path.empty()) outcome.err = read_bytes(err);
     return outcome;
 }
 
