@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unicodedata
 from pathlib import Path
 
 try:
@@ -37,6 +38,35 @@ LLAMA3 = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+O200K = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+" + CONTRACTIONS
+    + r"?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*" + CONTRACTIONS
+    + r"?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)  # fmt: skip
+# Patterns of released models, and every construct that Oniguruma and PCRE2 read differently.
+PATTERNS = [
+    LLAMA3, QWEN2, O200K, O200K.replace(CONTRACTIONS + "?", "").replace("{1,3}", ""),
+    LLAMA3.replace(r"]?\p{L}+|\p{N}{1,3}", r"]?[\p{L}\p{M}]+|\p{N}").replace(r"[^\s\p{L}", r"[^\s\p{L}\p{M}"),
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "[一-龥\u3040-ゟ゠-ヿ]+", " ?[^(\\s|[.,!?…。，、।۔،])]+", r"\d{1,3}(?=(?:\d{3})*\b)", r"(?=(\d{3})+(?!\d))",
+    r"\p{N}{3}+", r"\p{N}{2}?", r"\p{N}{2,}?", r"\p{N}{2,3}?x?", r"\p{N}{1,2}+", r"b{,2}c", r"(?:ab){2}+", r"a{1}{2}",
+    r"a**", r"a++a", r"a?+a", r"b{", r"b{x}", "[a[bc]]", "[^a[^b]]", "[a-z&&[^aeiou]]+", "[^a-z&&[^aeiou]]", r"\h+",
+    r"[\h&&\d]", r"[\W\d]+", r"[^\W\d]+", r"[^\S\n]", r"[\D]+", r"[\P{L}x]+", r"\H", r"\b\w", r"\B.", r"a(?i)b|A",
+    r"(?i:k)", r"(?i:[j-l])", "(?m:x.a)", "x.a", r"(?i)a(?-i)b", r"\R", r"\N+", r"\O", r"b\Z", "(?<n>a)b", "(?'n'a)b",
+    "(?#x)a", "(?>a+)a", "(?<=a)b", "(?<!a)b", "^a", "x$", "^", r"\Aa", r"b\z", "[[:digit:]]", "[[:^space:]]+",
+    "[[:punct:][:blank:]]+", "[[:cntrl:]]", r"\x61", r"\x{61}|\x{1f600}", r"\u00e9", r"\012", "[]a]", "[a-]", "[a-c-e]+", "b]", "()",
+    r"\p{^L}+", r"\P{^L}+", r"\p{Lowercase_Letter}+", r"\p{lu}", r"\p{Han}+", r"\e|\a|\f|\v", r"[\b\t]", r"\_|\-|\é",
+]  # fmt: skip
+# Sets of characters, to be compared code point by code point.
+SETS = [
+    *(rf"\p{{{name}}}" for name in "L Lu Ll Lt Lm Lo M Mn Mc Me N Nd Nl No P Pc Pd Ps Pe Pi Pf Po S Sm Sc Sk So Z Zs "
+      "Zl Zp C Cc Cf Co Cn Arabic Bopomofo Cyrillic Devanagari Greek Han Hangul Hebrew Hiragana Katakana Latin Thai "
+      "Space Word XDigit ASCII Blank Punct".split()),
+    r"\s", r"\w", r"\d", r"\h", r"\S", r"\W", r"[\w]", r"[\W]", r"[^\w]", r"[\p{Word}\p{Z}]", r"[\P{L}\p{Lu}]", r"[^\p{L}\p{N}\s]", r"[\p{L}&&[^\p{Han}]]", r"[^\p{L}[^\p{Lu}]]",
+    r"(?i:[a-z])", r"(?i:[^a-z])", r"(?i:k)|(?i:s)", "[[:punct:]]", "[[:word:]]", "[[:space:]]", "[[:^cntrl:]]", ".", r"\N",
+]  # fmt: skip
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>", "<tool_call>"]
 
 # ---------------------------------------------------------------------------------------------
@@ -322,6 +352,36 @@ def variant_tokenizers(base, llama2):
     yield "added-flags", flags
 
 
+def pattern_text():
+    """A text in which every pattern of PATTERNS finds something."""
+    return (
+        "aabbccc 12345678 x\nab AB Ab éÉ a-b ka Kk\u212a s\u017f b]c {,2}b b{x b{x} I'LL we've\r\n\r\n  don't"
+        " e\u0301 ŉ ß 日本語ひらカナ。《x》 नमस्ते 한국어 ½²Ⅻ٣ __init__(self, *args): 😀👍🏽\t\x1b\x07\x0b\x0c\x08 …  \u3000. a.b/c\n\nb"
+    )
+
+
+def code_points():
+    """Both sides of every border between general categories or scripts, as far as Python knows."""
+    kind = [
+        (unicodedata.category(c), unicodedata.name(c, "").split(" ")[0])
+        for c in map(chr, range(0x110000))
+    ]
+    newer = [0x0897, 0x1C89, 0xA7CB, 0xA7DC, 0x1E030, 0x1E08F, 0x10D40, 0x10EC2, 0x1B132, 0x1B155, 0x1CCF0,
+             0x2EBF0, 0x2EE5D, 0x31350, 0x323AF, 0x11B00, 0x11B0A, 0x1F1AE, 0x1FAE9, 0x13440]  # fmt: skip
+    borders = [i for i in range(1, 0x110000) if kind[i] != kind[i - 1]]
+    chosen = {j for i in [*borders, *newer] for j in (i - 1, i, i + 1)} | set(range(0x250))
+    return "".join(chr(i) for i in sorted(chosen) if i < 0x110000 and not 0xD800 <= i < 0xE000)
+
+
+def set_tokenizers(base):
+    """What a set matches is removed, so the ids that are left show the set."""
+    for pattern in SETS:
+        copy = tokenizers.Tokenizer.from_str(base.to_str())
+        split = pre_tokenizers.Split(Regex(pattern), "removed")
+        copy.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level(False)])
+        yield f"set {pattern}", copy
+
+
 def sentencepiece_models(texts, vocab):
     lines = [line for text in texts for line in text.split("\n") if line.strip()]
     settings = {
@@ -426,6 +486,9 @@ def compare_all(arguments):
         small = list(variant_tokenizers(byte_levels["gpt2"], llama2[1]))
         for name, tokenizer in large + small:
             save(Path(work) / name, tokenizer)
+        for i, (name, tokenizer) in enumerate(set_tokenizers(byte_levels["gpt2"])):
+            save(Path(work) / f"set{i}", tokenizer)
+            equal &= compare(arguments.tool, name, Path(work) / f"set{i}", [code_points()])
         for name, _ in large:
             equal &= compare(arguments.tool, name, Path(work) / name, texts)
         for name, _ in small:
@@ -450,6 +513,14 @@ def write_golden(folder):
     simple = [kind() for kind in [maker.prose, maker.code, maker.numbers] for _ in range(200)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "texts.json").write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
+    text = pattern_text()
+    pieces = {
+        pattern: [piece for piece, _ in pre_tokenizers.Split(Regex(pattern), "isolated").pre_tokenize_str(text)]
+        for pattern in PATTERNS
+    }
+    (folder / "patterns.json").write_text(
+        json.dumps({"text": text, "pieces": pieces}, ensure_ascii=False, indent=0), encoding="utf-8"
+    )
     made = [
         *byte_level_tokenizers(training, 500), llama2_tokenizer(training, 550),
         next(sentencepiece_models(simple, 550)),

@@ -29,9 +29,12 @@ public:
     virtual std::int64_t vocab_size() const = 0;
     /// Id of a token given as it stands in the vocabulary or among the added tokens; -1 if none.
     virtual TokenId id_of(std::string_view token) const = 0;
+    /// What a user should know about how the tokenizer was read, a line each.
+    virtual std::vector<std::string> notes() const { return {}; }
 };
 
 /// Builds the tokenizer from the files of a checkpoint; `where` names the checkpoint in errors.
+/// tokenizer.json goes first; where its model is unigram, tokenizer.model beside it is read instead.
 /// Throws Error when there is none, or when it uses a model or pre-tokenizer that is not supported.
 std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerFiles& files, const std::string& where);
 

@@ -76,7 +76,7 @@ void apply_template(const json& step, const std::string& where, Template& around
 
 class JsonTokenizer final : public Tokenizer {
 public:
-    JsonTokenizer(const json& file, const std::string& where)
+    JsonTokenizer(const json& file, const FolderTokens& folder, const std::string& where)
         : model_(json_field(file, "model", where), where),
           normalizers_(make_normalizers(json_field_or_null(file, "normalizer"), where)),
           pre_tokenizers_(make_pre_tokenizers(json_field_or_null(file, "pre_tokenizer"), where)),
@@ -85,7 +85,10 @@ public:
             tokens_.emplace(id, token);
             vocab_size_ = std::max<std::int64_t>(vocab_size_, std::int64_t{id} + 1);
         }
+        next_id_ = static_cast<std::int64_t>(model_.vocab().size());
         add_added_tokens(json_field_or_null(file, "added_tokens"), where);
+        add_folder_tokens(folder, where);
+        build_matchers();
         for (const json* step :
              json_steps(json_field_or_null(file, "post_processor"), "processors", where)) {
             const std::string type = json_string(*step, "type", where);
@@ -142,13 +145,29 @@ private:
         return text;
     }
 
+    /// A token that the model lacks gets the next free id, whatever the file says, as in the
+    /// `tokenizers` package. One that is known has its flags replaced.
+    void add_token(AddedToken token, const std::string& where) {
+        if (token.content.empty()) return;
+        token.id = id_of(token.content);
+        if (token.id < 0) {
+            if (next_id_ > std::numeric_limits<TokenId>::max())
+                throw Error("too many tokens", where, "download tokenizer.json again");
+            token.id = static_cast<TokenId>(next_id_++);
+        }
+        added_ids_.insert_or_assign(token.content, token.id);
+        vocab_size_ = std::max<std::int64_t>(vocab_size_, std::int64_t{token.id} + 1);
+        const auto [place, is_new] = places_.emplace(token.id, added_.size());
+        if (is_new)
+            added_.push_back(std::move(token));
+        else
+            added_[place->second] = std::move(token);
+    }
+
     void add_added_tokens(const json& list, const std::string& where) {
         if (list.is_null()) return;
         if (!list.is_array())
             throw Error("added_tokens is not an array", where, "download tokenizer.json again");
-        // A token that the model lacks gets the next free id, whatever the file says, as in the
-        // `tokenizers` package.
-        auto next_id = static_cast<std::int64_t>(model_.vocab().size());
         for (const json& entry : list) {
             AddedToken token;
             token.content = json_string(entry, "content", where);
@@ -157,18 +176,26 @@ private:
             token.lstrip = json_bool(entry, "lstrip", false, where);
             token.rstrip = json_bool(entry, "rstrip", false, where);
             token.single_word = json_bool(entry, "single_word", false, where);
-            if (token.content.empty()) continue;
-            token.id = id_of(token.content);
-            if (token.id < 0) {
-                if (next_id > std::numeric_limits<TokenId>::max())
-                    throw Error("too many tokens", where, "download tokenizer.json again");
-                token.id = static_cast<TokenId>(next_id++);
-            }
+            add_token(std::move(token), where);
+        }
+    }
+
+    void add_folder_tokens(const FolderTokens& folder, const std::string& where) {
+        for (const AddedToken& token : folder.added) add_token(token, where);
+        for (const AddedToken& token : folder.special) {
+            const auto known = added_ids_.find(token.content);
+            if (known == added_ids_.end())
+                add_token(token, where);
+            else
+                added_[places_.at(known->second)].special = true;
+        }
+    }
+
+    void build_matchers() {
+        for (const AddedToken& token : added_) {
             const std::string form = token.normalized ? normalized(token.content) : token.content;
-            added_ids_.insert_or_assign(token.content, token.id);
             tokens_.insert_or_assign(token.id, form);
             if (token.special) special_.insert(token.id);
-            vocab_size_ = std::max<std::int64_t>(vocab_size_, std::int64_t{token.id} + 1);
             (token.normalized ? normalized_added_ : plain_added_).add(form, token);
         }
     }
@@ -222,6 +249,9 @@ private:
     std::vector<Normalizer> normalizers_;
     std::vector<PreTokenizer> pre_tokenizers_;
     std::vector<TokenDecoder> decoders_;
+    std::vector<AddedToken> added_;
+    std::unordered_map<TokenId, std::size_t> places_;  // id -> index into added_
+    std::int64_t next_id_ = 0;
     AddedTokenMatcher plain_added_;
     AddedTokenMatcher normalized_added_;
     TokenMap added_ids_;
@@ -233,7 +263,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_tokenizer_json(std::string_view text, const std::string& where) {
+std::unique_ptr<Tokenizer> load_tokenizer_json(std::string_view text, const FolderTokens& folder,
+                                               const std::string& where) {
     json file;
     try {
         file = json::parse(text);
@@ -242,7 +273,7 @@ std::unique_ptr<Tokenizer> load_tokenizer_json(std::string_view text, const std:
                     "download tokenizer.json again");
     }
     if (!file.is_object()) throw Error("not a JSON object", where, "download tokenizer.json again");
-    return std::make_unique<JsonTokenizer>(file, where);
+    return std::make_unique<JsonTokenizer>(file, folder, where);
 }
 
 }  // namespace vq

@@ -8,11 +8,14 @@
 #include <string>
 #include <string_view>
 
+#include "io/tokenizers/folder_tokens.h"
 #include "io/tokenizers/tokenizer.h"
 
 namespace vq {
 
-/// `text`: the file. Throws Error when it is not JSON, or when it uses what is not supported.
-std::unique_ptr<Tokenizer> load_tokenizer_json(std::string_view text, const std::string& where);
+/// `text`: the file; `folder`: what the files beside it add. Throws Error when it is not JSON, or
+/// when it uses what is not supported.
+std::unique_ptr<Tokenizer> load_tokenizer_json(std::string_view text, const FolderTokens& folder,
+                                               const std::string& where);
 
 }  // namespace vq

@@ -103,9 +103,11 @@ void split_pieces(PieceList& list, const Splitter& split, Behavior behavior, boo
         std::vector<Span> spans = split(text.substr(piece.begin, piece.end - piece.begin));
         if (invert)
             for (Span& span : spans) span.match = !span.match;
-        for (const Span& span : apply_behavior(std::move(spans), behavior))
+        for (const Span& span : apply_behavior(std::move(spans), behavior)) {
+            if (span.begin == span.end) continue;  // an empty match
             out.push_back({piece.begin + span.begin, piece.begin + span.end, -1,
                            piece.is_first && span.begin == 0});
+        }
     }
     list.pieces = std::move(out);
 }

@@ -5,12 +5,13 @@
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
-#include <charconv>
-#include <unordered_map>
+#include <map>
+#include <utility>
 
 #include "base/error.h"
 #include "io/tokenizers/added_tokens.h"
 #include "io/tokenizers/bpe.h"
+#include "io/tokenizers/folder_tokens.h"
 #include "io/tokenizers/tokenizer_json_fields.h"
 #include "io/tokenizers/unicode.h"
 
@@ -31,21 +32,33 @@ constexpr std::string_view no_leading_space("\x1A\x02\x18\x00", 4);
 
 class SentencePieceTokenizer final : public Tokenizer {
 public:
-    SentencePieceTokenizer(std::string_view model, const json& config, const std::string& where)
-        : where_(where) {
-        check(processor_.LoadFromSerializedProto(model), "read the model", where);
+    SentencePieceTokenizer(std::string_view model, const json& config, const FolderTokens& folder,
+                           std::vector<std::string> notes, const std::string& where)
+        : notes_(std::move(notes)), where_(where) {
+        const bool has_config = !config.is_null();
+        const bool prefix = !has_config || json_bool(config, "add_prefix_space", true, where);
+        const std::string bare = std::string(model).append(no_leading_space);
+        check(processor_.LoadFromSerializedProto(prefix ? model : bare), "read the model", where);
         vocab_size_ = processor_.GetPieceSize();
-        if (!config.is_null()) {
+        if (has_config) {
             add_bos_ = json_bool(config, "add_bos_token", true, where);
             add_eos_ = json_bool(config, "add_eos_token", false, where);
-            if (const auto it = config.find("added_tokens_decoder"); it != config.end())
-                add_added_tokens(*it, where);
-            if (!json_bool(config, "legacy", true, where)) {
+            const json& name = json_field_or_null(config, "tokenizer_class");
+            const bool legacy_class = name != "LlamaTokenizer" && name != "LlamaTokenizerFast";
+            if (prefix && !json_bool(config, "legacy", legacy_class, where)) {
                 continuation_ = std::make_unique<sentencepiece::SentencePieceProcessor>();
-                const std::string changed = std::string(model).append(no_leading_space);
-                check(continuation_->LoadFromSerializedProto(changed), "read the model", where);
+                check(continuation_->LoadFromSerializedProto(bare), "read the model", where);
             }
         }
+        for (const AddedToken& token : folder.added) add_token(token);
+        for (const AddedToken& token : folder.special) {
+            const auto known = added_ids_.find(token.content);
+            if (known == added_ids_.end())
+                add_token(token);
+            else
+                added_by_id_.at(known->second).special = true;
+        }
+        for (const auto& [id, token] : added_by_id_) added_.add(token.content, token);
     }
 
     std::vector<TokenId> encode(std::string_view text, bool add_special) const override {
@@ -101,6 +114,7 @@ public:
     }
 
     std::int64_t vocab_size() const override { return vocab_size_; }
+    std::vector<std::string> notes() const override { return notes_; }
 
     TokenId id_of(std::string_view token) const override {
         if (const auto it = added_ids_.find(token); it != added_ids_.end()) return it->second;
@@ -116,59 +130,35 @@ private:
         return start_of_text || continuation_ == nullptr ? processor_ : *continuation_;
     }
 
-    /// {"32000": {"content": "<pad>", ...}, ...}
-    void add_added_tokens(const json& entries, const std::string& where) {
-        if (!entries.is_object())
-            throw Error("added_tokens_decoder is not an object", where,
-                        "download tokenizer_config.json again");
-        for (const auto& [key, entry] : entries.items()) {
-            AddedToken token;
-            const auto [end, error] =
-                std::from_chars(key.data(), key.data() + key.size(), token.id);
-            if (error != std::errc() || end != key.data() + key.size() || token.id < 0)
-                throw Error(fmt::format("\"{}\" in added_tokens_decoder is not a token id", key),
-                            where, "download tokenizer_config.json again");
-            token.content = json_string(entry, "content", where);
-            token.special = json_bool(entry, "special", false, where);
-            token.lstrip = json_bool(entry, "lstrip", false, where);
-            token.rstrip = json_bool(entry, "rstrip", false, where);
-            token.single_word = json_bool(entry, "single_word", false, where);
-            if (token.content.empty()) continue;
-            added_.add(token.content, token);
-            added_ids_.insert_or_assign(token.content, token.id);
-            vocab_size_ = std::max<std::int64_t>(vocab_size_, std::int64_t{token.id} + 1);
-            added_by_id_.insert_or_assign(token.id, token);
-        }
+    /// Keeps the id that a file gives; a name alone means the piece, or else the next free id.
+    void add_token(AddedToken token) {
+        if (token.content.empty()) return;
+        if (token.id < 0) token.id = id_of(token.content);
+        if (token.id < 0) token.id = static_cast<TokenId>(vocab_size_);
+        added_ids_.insert_or_assign(token.content, token.id);
+        vocab_size_ = std::max<std::int64_t>(vocab_size_, std::int64_t{token.id} + 1);
+        added_by_id_.insert_or_assign(token.id, std::move(token));
     }
 
     sentencepiece::SentencePieceProcessor processor_;
     std::unique_ptr<sentencepiece::SentencePieceProcessor> continuation_;  // behind added tokens
     AddedTokenMatcher added_;
     TokenMap added_ids_;
-    std::unordered_map<TokenId, AddedToken> added_by_id_;
+    std::map<TokenId, AddedToken> added_by_id_;
     bool add_bos_ = true;
     bool add_eos_ = false;
     std::int64_t vocab_size_ = 0;
+    std::vector<std::string> notes_;
     std::string where_;
 };
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_sentencepiece(std::string_view model, std::string_view config,
-                                              const std::string& where) {
-    json parsed;
-    if (!config.empty()) {
-        try {
-            parsed = json::parse(config);
-        } catch (const json::exception& e) {
-            throw Error(fmt::format("tokenizer_config.json is not valid JSON ({})", e.what()),
-                        where, "download tokenizer_config.json again");
-        }
-        if (!parsed.is_object())
-            throw Error("tokenizer_config.json is not a JSON object", where,
-                        "download tokenizer_config.json again");
-    }
-    return std::make_unique<SentencePieceTokenizer>(model, parsed, where);
+std::unique_ptr<Tokenizer> load_sentencepiece(const TokenizerFiles& files, const std::string& where,
+                                              std::vector<std::string> notes) {
+    return std::make_unique<SentencePieceTokenizer>(
+        files.at("tokenizer.model"), folder_json(files, "tokenizer_config.json", where),
+        folder_tokens(files, where), std::move(notes), where + ": tokenizer.model");
 }
 
 }  // namespace vq

@@ -4,7 +4,8 @@
 vqkit_test(unicode_test SOURCES tokenizers/unicode_test.cpp DEPS vqkit_tokenizer)
 vqkit_test(tokenizer_regex_test SOURCES tokenizers/tokenizer_regex_test.cpp DEPS vqkit_tokenizer)
 vqkit_test(added_tokens_test SOURCES tokenizers/added_tokens_test.cpp DEPS vqkit_tokenizer)
-vqkit_test(tokenizer_test SOURCES tokenizers/tokenizer_test.cpp DEPS vqkit_tokenizer)
+vqkit_test(tokenizer_test SOURCES tokenizers/folder_tokens_test.cpp tokenizers/tokenizer_test.cpp
+           DEPS vqkit_tokenizer)
 
 vqkit_test(jinja_test SOURCES jinja/jinja_test.cpp DEPS vqkit_tokenizer vqkit_formats)
 

@@ -24,7 +24,8 @@ std::string read_file(const std::string& path) {
 
 int run(const std::string& folder, const std::string& texts_path, const std::string& out_path) {
     vq::TokenizerFiles files;
-    for (const char* name : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json"}) {
+    for (const char* name : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+                             "added_tokens.json", "special_tokens_map.json"}) {
         const std::string path = folder + "/" + name;
         if (std::ifstream(path).good()) files[name] = read_file(path);
     }
