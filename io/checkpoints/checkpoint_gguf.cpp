@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "io/checkpoints/checkpoint.h"
 #include "io/checkpoints/checkpoint_hash.h"
+#include "io/checkpoints/gguf_kind.h"
 #include "io/families/gguf_config.h"
 #include "io/families/gguf_rope.h"
 #include "io/families/gguf_tensors.h"
@@ -22,7 +23,9 @@ namespace {
 class GgufCheckpoint final : public WeightSource {
 public:
     explicit GgufCheckpoint(const std::string& path)
-        : file_(path), config_(gguf_model_config(file_)), tokenizer_(gguf_tokenizer_files(file_)) {
+        : file_(path),
+          config_(gguf_model_config(checked_model_file(file_))),
+          tokenizer_(gguf_tokenizer_files(file_, config_.notes)) {
         std::set<std::string> used;
         const auto has_tensor = [&](const std::string& name) {
             return file_.find_tensor(name) != nullptr;

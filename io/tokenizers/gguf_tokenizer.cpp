@@ -8,11 +8,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_set>
 #include <vector>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "io/tokenizers/gguf_pre_tokenizers.h"
 
 namespace vq {
 namespace {
@@ -38,16 +40,21 @@ struct Vocabulary {
     throw Error(what, file.path() + ": tokenizer.ggml." + key, convert_again);
 }
 
+/// Vocabularies are pruned, and ids of tokens that they had stay behind.
 std::optional<std::int64_t> token_id(const GgufFile& file, const std::string& key,
-                                     std::size_t count) {
+                                     std::size_t count, std::vector<std::string>& notes) {
     const auto id = file.get_int("tokenizer.ggml." + key);
     if (!id || *id == 0xFFFFFFFF || *id == -1) return std::nullopt;  // both stand for none
-    if (*id < 0 || *id >= static_cast<std::int64_t>(count))
-        fail(file, key, fmt::format("token id {} is not below {}", *id, count));
-    return id;
+    if (*id >= 0 && *id < static_cast<std::int64_t>(count)) return id;
+    notes.push_back(
+        fmt::format("{}: tokenizer.ggml.{} is {}, and the vocabulary ends at {}: it is left "
+                    "out",
+                    file.path(), key, *id, count));
+    return std::nullopt;
 }
 
-Vocabulary read_vocabulary(const GgufFile& file, bool add_bos_default) {
+Vocabulary read_vocabulary(const GgufFile& file, bool add_bos_default,
+                           std::vector<std::string>& notes) {
     Vocabulary vocab;
     auto tokens = file.get_strings("tokenizer.ggml.tokens");
     if (!tokens || tokens->empty()) fail(file, "tokens", "list of tokens is missing");
@@ -70,14 +77,18 @@ Vocabulary read_vocabulary(const GgufFile& file, bool add_bos_default) {
         if (vocab.types[i] != TokenType::unused && !seen.insert(vocab.tokens[i]).second)
             fail(file, "tokens", fmt::format("token {} stands twice in the list", i));
     const std::size_t count = vocab.tokens.size();
-    vocab.bos = token_id(file, "bos_token_id", count);
-    vocab.eos = token_id(file, "eos_token_id", count);
-    vocab.unknown = token_id(file, "unknown_token_id", count);
-    vocab.padding = token_id(file, "padding_token_id", count);
+    vocab.bos = token_id(file, "bos_token_id", count, notes);
+    vocab.eos = token_id(file, "eos_token_id", count, notes);
+    vocab.unknown = token_id(file, "unknown_token_id", count, notes);
+    vocab.padding = token_id(file, "padding_token_id", count, notes);
     vocab.add_bos = file.get_bool("tokenizer.ggml.add_bos_token").value_or(add_bos_default);
     vocab.add_eos = file.get_bool("tokenizer.ggml.add_eos_token").value_or(false);
-    if (vocab.add_bos && !vocab.bos) fail(file, "bos_token_id", "token id is missing");
-    if (vocab.add_eos && !vocab.eos) fail(file, "eos_token_id", "token id is missing");
+    for (const auto& [flag, id, key] : {std::tuple{&vocab.add_bos, &vocab.bos, "bos_token_id"},
+                                        std::tuple{&vocab.add_eos, &vocab.eos, "eos_token_id"}}) {
+        if (!*flag || *id) continue;
+        if (!file.has(std::string("tokenizer.ggml.") + key)) fail(file, key, "token id is missing");
+        *flag = false;  // it was left out, with a note
+    }
     return vocab;
 }
 
@@ -131,53 +142,6 @@ std::string tokenizer_config(const GgufFile& file, const Vocabulary& vocab, bool
     return text + "\n  }\n}\n";
 }
 
-Json byte_level(bool use_regex) {
-    return {{"type", "ByteLevel"},
-            {"add_prefix_space", false},
-            {"trim_offsets", true},
-            {"use_regex", use_regex}};
-}
-
-Json split_then_bytes(const char* pattern) {
-    const Json split = {{"type", "Split"},
-                        {"pattern", {{"Regex", pattern}}},
-                        {"behavior", "Isolated"},
-                        {"invert", false}};
-    return {{"type", "Sequence"}, {"pretokenizers", Json::array({split, byte_level(false)})}};
-}
-
-/// How a named pre-tokenizer of GGUF files looks in tokenizer.json.
-struct PreTokenizer {
-    Json normalizer;
-    Json json;
-    bool ignore_merges = false;  ///< a piece that is a token as it stands is not merged
-    bool add_bos = false;        ///< unless the file says otherwise
-};
-
-PreTokenizer pre_tokenizer(const GgufFile& file) {
-    const std::string name = file.get_string("tokenizer.ggml.pre").value_or("default");
-    if (name == "smollm") {
-        const Json digits = {{"type", "Digits"}, {"individual_digits", true}};
-        return {nullptr,
-                {{"type", "Sequence"}, {"pretokenizers", Json::array({digits, byte_level(true)})}}};
-    }
-    if (name == "llama-bpe" || name == "llama3" || name == "llama-v3")
-        return {nullptr,
-                split_then_bytes(R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)"
-                                 R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|)"
-                                 R"(\s+(?!\S)|\s+)"),
-                true, true};
-    if (name == "qwen2" || name == "deepseek-r1-qwen")
-        return {{{"type", "NFC"}},
-                split_then_bytes(R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)"
-                                 R"(\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|)"
-                                 R"(\s+(?!\S)|\s+)")};
-    if (name == "gpt-2" || name == "default") return {nullptr, byte_level(true)};
-    throw Error("pre-tokenizer \"" + name.substr(0, 60) + "\" is not supported",
-                file.path() + ": tokenizer.ggml.pre",
-                "use a model with smollm, llama-bpe, qwen2 or gpt-2, or its safetensors folder");
-}
-
 /// BOS and EOS around a text, as a TemplateProcessing step; null when neither is added.
 Json post_processor(const Vocabulary& vocab) {
     if (!vocab.add_bos && !vocab.add_eos) return nullptr;
@@ -203,7 +167,20 @@ Json post_processor(const Vocabulary& vocab) {
             {"special_tokens", special}};
 }
 
-std::string tokenizer_json(const GgufFile& file, const Vocabulary& vocab, const PreTokenizer& pre) {
+/// Gemma's BPE works on characters, a space written as U+2581, with bytes for what it lacks.
+Json gemma_normalizer() {
+    return {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\xE2\x96\x81"}};
+}
+
+Json gemma_decoder() {
+    const Json replace = {
+        {"type", "Replace"}, {"pattern", {{"String", "\xE2\x96\x81"}}}, {"content", " "}};
+    return {{"type", "Sequence"},
+            {"decoders", Json::array({replace, {{"type", "ByteFallback"}}, {{"type", "Fuse"}}})}};
+}
+
+std::string tokenizer_json(const GgufFile& file, const Vocabulary& vocab,
+                           const PreTokenizerSteps& pre, bool byte_level) {
     const auto merges = file.get_strings("tokenizer.ggml.merges");
     if (!merges) fail(file, "merges", "list of merges is missing");
     std::string text =
@@ -215,16 +192,18 @@ std::string tokenizer_json(const GgufFile& file, const Vocabulary& vocab, const 
         text += fmt::format("{}    {{\"id\": {}, {}", separator, i, added_token_fields(vocab, i));
         separator = ",\n";
     }
-    text += "\n  ],\n  \"normalizer\": " + pre.normalizer.dump();
-    text += ",\n  \"pre_tokenizer\": " + pre.json.dump();
+    text +=
+        "\n  ],\n  \"normalizer\": " + (byte_level ? pre.normalizer : gemma_normalizer()).dump();
+    text += ",\n  \"pre_tokenizer\": " + pre.pre_tokenizer.dump();
     text += ",\n  \"post_processor\": " + post_processor(vocab).dump();
-    text += ",\n  \"decoder\": " + byte_level(true).dump();
+    text += ",\n  \"decoder\": " + (byte_level ? byte_level_step(true) : gemma_decoder()).dump();
     text += fmt::format(
         ",\n  \"model\": {{\n    \"type\": \"BPE\",\n    \"dropout\": null,\n"
-        "    \"unk_token\": null,\n    \"continuing_subword_prefix\": null,\n"
-        "    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n"
-        "    \"byte_fallback\": false,\n    \"ignore_merges\": {},\n"
+        "    \"unk_token\": {0},\n    \"continuing_subword_prefix\": null,\n"
+        "    \"end_of_word_suffix\": null,\n    \"fuse_unk\": {1},\n"
+        "    \"byte_fallback\": {1},\n    \"ignore_merges\": {2},\n"
         "    \"vocab\": {{",
+        byte_level ? "null" : optional_token(vocab, vocab.unknown).dump(), !byte_level,
         pre.ignore_merges);
     separator = "\n";
     for (std::size_t i = 0; i < vocab.tokens.size(); ++i) {
@@ -353,24 +332,27 @@ std::string sentencepiece_model(const GgufFile& file, const Vocabulary& vocab) {
 
 }  // namespace
 
-TokenizerFiles gguf_tokenizer_files(const GgufFile& file) {
+TokenizerFiles gguf_tokenizer_files(const GgufFile& file, std::vector<std::string>& notes) {
     const std::string kind = file.get_string("tokenizer.ggml.model").value_or("none");
     if (kind == "none" || kind == "no_vocab") return {};
+    if (kind != "gpt2" && kind != "gemma4" && kind != "llama")
+        throw Error(
+            "tokenizer \"" + kind.substr(0, 60) + "\" is not supported",
+            file.path() + ": tokenizer.ggml.model",
+            "use a model with a gpt2, gemma4 or llama tokenizer, or its safetensors folder");
+    if (!file.has("tokenizer.ggml.tokens")) return {};
     TokenizerFiles files;
     try {
-        if (kind == "gpt2") {
-            const PreTokenizer pre = pre_tokenizer(file);
-            const Vocabulary vocab = read_vocabulary(file, pre.add_bos);
-            files["tokenizer.json"] = tokenizer_json(file, vocab, pre);
+        if (kind == "gpt2" || kind == "gemma4") {
+            const PreTokenizerSteps pre =
+                kind == "gpt2" ? gguf_pre_tokenizer(file, notes) : PreTokenizerSteps{};
+            const Vocabulary vocab = read_vocabulary(file, pre.add_bos, notes);
+            files["tokenizer.json"] = tokenizer_json(file, vocab, pre, kind == "gpt2");
             files["tokenizer_config.json"] = tokenizer_config(file, vocab, false);
-        } else if (kind == "llama") {
-            const Vocabulary vocab = read_vocabulary(file, true);
+        } else {
+            const Vocabulary vocab = read_vocabulary(file, true, notes);
             files["tokenizer.model"] = sentencepiece_model(file, vocab);
             files["tokenizer_config.json"] = tokenizer_config(file, vocab, true);
-        } else {
-            throw Error("tokenizer \"" + kind.substr(0, 60) + "\" is not supported",
-                        file.path() + ": tokenizer.ggml.model",
-                        "use a model with a gpt2 or llama tokenizer, or its safetensors folder");
         }
     } catch (const nlohmann::json::exception&) {
         fail(file, "tokens", "text is not valid UTF-8");

@@ -47,7 +47,8 @@ class GgufTokenizer : public ::testing::Test {
 protected:
     TokenizerFiles files_of(const GgufBuilder& gguf) {
         write_bytes(path_, gguf.bytes());
-        return gguf_tokenizer_files(GgufFile(path_));
+        notes_.clear();
+        return gguf_tokenizer_files(GgufFile(path_), notes_);
     }
     std::string error_of_file(const GgufBuilder& gguf) {
         return error_of([&] { files_of(gguf); });
@@ -57,6 +58,7 @@ protected:
     }
     TempFolder folder_;
     std::string path_ = folder_ / "model.gguf";
+    std::vector<std::string> notes_;  ///< of the last file
 };
 
 TEST_F(GgufTokenizer, ByteLevelBpeBecomesTokenizerJson) {
@@ -93,8 +95,62 @@ TEST_F(GgufTokenizer, PreTokenizersAreThoseOfTheirModels) {
     EXPECT_THAT(triple, HasSubstr("\\p{N}{1,3}"));
     EXPECT_EQ(llama["post_processor"]["single"][0]["SpecialToken"]["id"], "<|end|>")
         << "BOS by default";
-    EXPECT_THAT(error_of_file(bpe_file("tekken")),
-                AllOf(HasSubstr("\"tekken\""), HasSubstr("smollm")));
+    const Json tekken = tokenizer_of(bpe_file("tekken"));
+    EXPECT_EQ(tekken["model"]["ignore_merges"], true);
+    EXPECT_TRUE(tekken["normalizer"].is_null());
+    const Json deepseek = tokenizer_of(bpe_file("deepseek-v3"))["pre_tokenizer"]["pretokenizers"];
+    ASSERT_EQ(deepseek.size(), 4u);
+    EXPECT_EQ(deepseek[1]["pattern"]["Regex"], "[一-龥\u3040-ゟ゠-ヿ]+");
+    EXPECT_EQ(deepseek[3]["use_regex"], false);
+    const Json command = tokenizer_of(bpe_file("command-r"));
+    EXPECT_EQ(command["normalizer"]["type"], "NFC");
+    EXPECT_EQ(command["pre_tokenizer"]["pretokenizers"][0]["type"], "Digits");
+    EXPECT_TRUE(notes_.empty());
+    EXPECT_THAT(error_of_file(bpe_file("kimi-k2")),
+                AllOf(HasSubstr("\"kimi-k2\""), HasSubstr("smollm")));
+}
+
+TEST_F(GgufTokenizer, AFileThatNamesNoPreTokenizerIsReadWithANote) {
+    const auto unnamed = [](const char* begin, const char* end_of_turn) {
+        GgufBuilder gguf;
+        gguf.set("tokenizer.ggml.model", "gpt2");
+        gguf.set("tokenizer.ggml.tokens", Strings{begin, "a", "b", "ab", end_of_turn});
+        gguf.set("tokenizer.ggml.merges", Strings{"a b"});
+        return gguf.set("tokenizer.ggml.bos_token_id", 0u);
+    };
+    const Json plain = tokenizer_of(unnamed("<s>", "</s>"));
+    EXPECT_EQ(plain["pre_tokenizer"]["use_regex"], true);
+    EXPECT_TRUE(plain["post_processor"].is_null());
+    ASSERT_EQ(notes_.size(), 1u);
+    EXPECT_THAT(notes_[0], AllOf(HasSubstr("tokenizer.ggml.pre is missing"), HasSubstr("GPT-2")));
+    const Json llama = tokenizer_of(unnamed("<|begin_of_text|>", "<|eot_id|>"));
+    EXPECT_EQ(llama["model"]["ignore_merges"], true);
+    EXPECT_EQ(llama["post_processor"]["single"][0]["SpecialToken"]["id"], "<|begin_of_text|>");
+    ASSERT_EQ(notes_.size(), 1u);
+    EXPECT_THAT(notes_[0], HasSubstr("Llama 3"));
+    files_of(bpe_file("default"));
+    ASSERT_EQ(notes_.size(), 1u);
+    EXPECT_THAT(notes_[0], HasSubstr("is \"default\""));
+}
+
+TEST_F(GgufTokenizer, GemmasCharactersHaveBytesToFallBackOn) {
+    GgufBuilder gguf;
+    gguf.set("tokenizer.ggml.model", "gemma4");
+    gguf.set("tokenizer.ggml.tokens", Strings{"<unk>", "<bos>", "\u2581", "a",
+                                              "\u2581"
+                                              "a"});
+    gguf.set("tokenizer.ggml.token_type", Ints{2, 3, 1, 1, 1});
+    gguf.set("tokenizer.ggml.merges", Strings{"\u2581 a"});
+    gguf.set("tokenizer.ggml.bos_token_id", 1u).set("tokenizer.ggml.unknown_token_id", 0u);
+    gguf.set("tokenizer.ggml.add_bos_token", true);
+    const Json json = tokenizer_of(gguf);
+    EXPECT_EQ(json["normalizer"]["content"], "\u2581");
+    EXPECT_TRUE(json["pre_tokenizer"].is_null());
+    EXPECT_EQ(json["model"]["byte_fallback"], true);
+    EXPECT_EQ(json["model"]["fuse_unk"], true);
+    EXPECT_EQ(json["model"]["unk_token"], "<unk>");
+    EXPECT_EQ(json["decoder"]["decoders"][1]["type"], "ByteFallback");
+    EXPECT_EQ(json["post_processor"]["single"][0]["SpecialToken"]["id"], "<bos>");
 }
 
 TEST_F(GgufTokenizer, BosAndEosAreAddedAsTheFileSays) {
@@ -157,10 +213,7 @@ TEST_F(GgufTokenizer, ListsThatDoNotBelongTogetherAreRefused) {
     for (const char* merge : {"ab", " b", "a ", ""})
         EXPECT_THAT(error_of_file(bpe({"a"}, {1}, {merge})), HasSubstr("merges")) << merge;
     EXPECT_THAT(error_of_file(bpe({"\xFF"}, {1}, {})), HasSubstr("UTF-8"));
-    GgufBuilder gguf = bpe_file("gpt-2");
-    gguf.set("tokenizer.ggml.padding_token_id", 6u);
-    EXPECT_THAT(error_of_file(gguf), HasSubstr("token id 6 is not below 6"));
-    gguf = GgufBuilder();
+    GgufBuilder gguf;
     gguf.set("tokenizer.ggml.model", "bert");
     EXPECT_THAT(error_of_file(gguf), HasSubstr("\"bert\""));
     gguf = GgufBuilder();
@@ -170,8 +223,22 @@ TEST_F(GgufTokenizer, ListsThatDoNotBelongTogetherAreRefused) {
     EXPECT_THAT(error_of_file(gguf), HasSubstr("token 1 is empty"));
 }
 
+TEST_F(GgufTokenizer, IdsBehindAPrunedVocabularyAreLeftOutWithANote) {
+    GgufBuilder gguf;
+    gguf.set("tokenizer.ggml.model", "gpt2").set("tokenizer.ggml.pre", "llama-bpe");
+    gguf.set("tokenizer.ggml.tokens", Strings{"a", "b"}).set("tokenizer.ggml.merges", Strings{});
+    gguf.set("tokenizer.ggml.bos_token_id", 128000u).set("tokenizer.ggml.padding_token_id", 2u);
+    EXPECT_TRUE(tokenizer_of(gguf)["post_processor"].is_null()) << "no BOS to add";
+    ASSERT_EQ(notes_.size(), 2u);
+    EXPECT_THAT(notes_[0], AllOf(HasSubstr("bos_token_id is 128000"), HasSubstr("ends at 2")));
+    EXPECT_THAT(notes_[1], HasSubstr("padding_token_id is 2"));
+}
+
 TEST_F(GgufTokenizer, AFileWithoutTokenizerGivesNoFiles) {
     EXPECT_TRUE(files_of(GgufBuilder()).empty());
+    GgufBuilder gguf;
+    gguf.set("tokenizer.ggml.model", "llama").set("tokenizer.ggml.bos_token_id", 1u);
+    EXPECT_TRUE(files_of(gguf).empty()) << "a tokenizer's name and no tokens";
 }
 
 TEST_F(GgufTokenizer, FlippedBytesNeverCrash) {
@@ -182,7 +249,7 @@ TEST_F(GgufTokenizer, FlippedBytesNeverCrash) {
                 std::string damaged = whole;
                 damaged[at] = static_cast<char>(damaged[at] ^ flip);
                 write_bytes(path_, damaged);
-                succeeds_or_errs([&] { gguf_tokenizer_files(GgufFile(path_)); },
+                succeeds_or_errs([&] { gguf_tokenizer_files(GgufFile(path_), notes_); },
                                  std::to_string(at));
             }
         }
