@@ -8,6 +8,8 @@
 #include <cmath>
 #include <csignal>
 
+#include "apps/lost_pages.h"
+#include "apps/process.h"
 #include "base/error.h"
 #include "io/hdf5/store.h"
 #include "model/ops/packed_model.h"
@@ -68,13 +70,13 @@ std::unique_ptr<WeightSource> open_model_or_store(const std::string& path, const
         source = open_packed_model(path);
     else
         source = is_store(path) ? open_stored_model(path) : open_checkpoint(path);
-    show_notes(*source, common);
+    show_notes(source->notes(), common);
     return source;
 }
 
-void show_notes(const WeightSource& source, const Common& common) {
+void show_notes(const std::vector<std::string>& notes, const Common& common) {
     if (common.quiet) return;
-    for (const std::string& line : source.notes()) fmt::print(stderr, "note: {}\n", line);
+    for (const std::string& line : notes) say(fmt::format("note: {}\n", line));
 }
 
 std::string format_bytes(double bytes) {
@@ -121,7 +123,7 @@ void catch_interrupts() {
 }
 
 bool interrupted() {
-    return stop_requested != 0;
+    return stop_requested != 0 || pages_were_lost();
 }
 
 }  // namespace vq::apps

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "base/progress.h"
@@ -64,8 +65,8 @@ Precision chosen_precision(const std::string& name, const WeightSource& source);
 /// Notes about the file go to stderr.
 std::unique_ptr<WeightSource> open_model_or_store(const std::string& path, const Common& common);
 
-/// Shows WeightSource::notes() on stderr, unless the user wants quiet.
-void show_notes(const WeightSource& source, const Common& common);
+/// Shows the notes of a source or a tokenizer on stderr, unless the user wants quiet.
+void show_notes(const std::vector<std::string>& notes, const Common& common);
 
 /// "12.3 MB" (powers of ten), "3:07" or "1:02:09" (hours), "1.25M".
 std::string format_bytes(double bytes);

@@ -59,6 +59,7 @@ Answer run(const Options& given, const Common& common) {
     const std::string text = read_text(options.text);
     const auto source = open_model_or_store(options.model, common);
     const auto tokenizer = load_tokenizer(source->tokenizer_files(), options.model);
+    show_notes(tokenizer->notes(), common);
     const std::vector<TokenId> tokens =
         eval_tokens(*tokenizer, text, options.text, options.eval.protocol);
     if (options.eval.protocol == EvalProtocol::llamacpp)

@@ -44,6 +44,7 @@ std::string text_for(const Options& options, const WeightSource& source) {
 Answer run(const Options& options, const Common& common) {
     const auto source = open_model_or_store(options.model, common);
     const auto tokenizer = load_tokenizer(source->tokenizer_files(), options.model);
+    show_notes(tokenizer->notes(), common);
     const std::string prompt = text_for(options, *source);
     GenerateOptions generate_options = options.generate;
     generate_options.sample.seed = common.seed;

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "apps/common.h"
+#include "apps/lost_pages.h"
 #include "apps/process.h"
 #include "base/error.h"
 
@@ -17,8 +18,9 @@ namespace {
 constexpr int exit_failed = 1;
 constexpr int exit_bad_usage = 2;
 
-/// One line, whatever the message holds.
+/// One line, whatever the message holds. Behind lost pages any other message is a consequence.
 int fail(std::string message) {
+    if (pages_were_lost()) message = lost_pages_message();
     for (char& c : message)
         if (c == '\n' || c == '\r') c = ' ';
     say(fmt::format("error: {}\n", message));
@@ -69,6 +71,7 @@ int run(int argc, char** argv) {
 
     if (invocation.common.threads > 0) omp_set_num_threads(invocation.common.threads);
     catch_interrupts();
+    survive_lost_pages();
     seconds_since_start();
     try {
         reserve_blas_memory(omp_get_max_threads());
@@ -76,6 +79,7 @@ int run(int argc, char** argv) {
         exit_at_once(fail(error.what()));
     }
     const Answer answer = invocation.run();
+    if (pages_were_lost()) return fail({});
     print(invocation, answer);
     return answer.failure.empty() ? 0 : fail(answer.failure);
 }

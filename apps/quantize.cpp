@@ -186,7 +186,7 @@ Answer report_answer(const QuantizeReport& report, const Options& options, const
 
 Answer run(const Options& options, const Common& common) {
     Session session(options.model);
-    show_notes(session.source(), common);
+    show_notes(session.source().notes(), common);
     if (!options.dry_run) check_can_write(options.output, inputs_of(options));
     const ModelPlan plan = plan_for(options, session);
     if (options.dry_run) return dry_run(options, session, plan);

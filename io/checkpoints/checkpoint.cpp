@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "io/files/file_kind.h"
 #include "io/files/gguf.h"
 
 namespace vq {
@@ -83,7 +84,8 @@ std::unique_ptr<WeightSource> open_checkpoint(const std::string& path) {
     std::error_code code;
     if (std::filesystem::is_directory(path, code)) return open_hf_folder(path);
     const MappedFile probe(path);  // says what is wrong with the path itself
-    if (is_gguf(path)) return open_gguf(path);
+    if (has_gguf_magic(probe.bytes())) return open_gguf(path);
+    refuse_recognized_kind(probe.bytes(), path);
     throw Error("is not a checkpoint", path,
                 "give a folder with config.json and safetensors, or a GGUF file");
 }

@@ -13,6 +13,7 @@
 #include "io/checkpoints/checkpoint.h"
 #include "io/checkpoints/checkpoint_hash.h"
 #include "io/checkpoints/file_tensors.h"
+#include "io/checkpoints/generation_config.h"
 #include "io/families/model_tensors.h"
 #include "io/files/mxfp4.h"
 #include "io/files/safetensors.h"
@@ -43,7 +44,6 @@ public:
         config_ = parse_hf_config(read_text_file(file("config.json"), max_config_bytes),
                                   file("config.json"), families(),
                                   [&](const std::string& name) { return files_have(name); });
-        notes_ = config_.notes;
         settle_head();
         list_names();
         check_model_tensors(*this, folder_);
@@ -52,14 +52,13 @@ public:
                                  "generation_config.json", "chat_template.jinja"})
             if (exists(file(name)))
                 tokenizer_[name] = read_text_file(file(name), max_tokenizer_bytes);
+        add_generation_stops(tokenizer_, folder_, config_);
     }
 
     const ModelConfig& config() const override { return config_; }
     const TokenizerFiles& tokenizer_files() const override { return tokenizer_; }
     const std::vector<std::string>& names() const override { return names_; }
     bool has(const std::string& name) const override { return tensors_.count(name) != 0; }
-
-    std::vector<std::string> notes() const override { return notes_; }
 
     TensorShape shape(const std::string& name) const override {
         const Stored& stored = find(name);
@@ -252,7 +251,7 @@ private:
             return;
         }
         untie(config_);
-        notes_.push_back(fmt::format(
+        config_.notes.push_back(fmt::format(
             "{} differs from {} although tie_word_embeddings is true: the file's head is used",
             head, embedding));
     }
@@ -365,7 +364,7 @@ private:
             }
             const bool carried = is_foreign(config_, name);
             if (carried && tensors_[name].info->type == SafetensorType::other) {
-                notes_.push_back(fmt::format("{} has the type {} and is left out", name,
+                config_.notes.push_back(fmt::format("{} has the type {} and is left out", name,
                                              tensors_[name].info->type_name));
                 tensors_.erase(name);
                 continue;
@@ -374,7 +373,7 @@ private:
             names_.push_back(name);
         }
         if (foreign > 0)
-            notes_.push_back(fmt::format(
+            config_.notes.push_back(fmt::format(
                 "{} tensors of other parts than the text model ({}, ...) stay as they are", foreign,
                 first_foreign_));
     }
@@ -385,7 +384,6 @@ private:
     std::map<std::string, std::unique_ptr<SafetensorsFile>> files_;
     std::unordered_map<std::string, Stored> tensors_;
     std::vector<std::string> names_;
-    std::vector<std::string> notes_;
     std::string first_foreign_;
 };
 

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "io/files/checked_math.h"
+#include "io/files/file_kind.h"
 
 namespace vq {
 namespace {
@@ -295,6 +296,7 @@ GgufHeader read_gguf_header(const MappedFile& file) {
     const std::string& path = file.path();
     GgufHeader header;
     Cursor cursor(file.bytes(), path);
+    if (!has_gguf_magic(file.bytes())) refuse_recognized_kind(file.bytes(), path);
     if (file.size() < 24 || cursor.number<std::uint32_t>() != magic)
         throw Error("file does not begin as a GGUF file", path, "check that it is the right file");
     header.version = cursor.number<std::uint32_t>();

@@ -26,17 +26,19 @@ public:
     std::int64_t size() const { return static_cast<std::int64_t>(bytes_.size()); }
     ByteSpan bytes() const { return bytes_; }
 
-    /// Takes the whole pages inside `part` (a part of bytes()) out of this process's memory; they
-    /// are read again when touched. A hint: changes no content, safe while other threads read.
+    /// To be called when `part` (a part of bytes()) has been used: takes its whole pages out of this
+    /// process's memory (they are read again when touched), and throws Error when the file has
+    /// become shorter since it was mapped. Safe while other threads read.
     void release(ByteSpan part) const;
 
 private:
     std::string path_;
     ByteSpan bytes_;
+    int fd_ = -1;  ///< open as long as the mapping, to ask for the size
 };
 
-/// The content of a small text file (configuration, tokenizer). Throws Error when it is missing,
-/// unreadable, or longer than `limit` bytes.
+/// The content of a small file (configuration, tokenizer). Throws Error when it is missing,
+/// unreadable, longer than `limit` bytes, or a pointer, web page or archive in its place.
 std::string read_text_file(const std::string& path, std::int64_t limit);
 
 }  // namespace vq

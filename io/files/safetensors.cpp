@@ -16,6 +16,7 @@
 #include "base/half.h"
 #include "base/json.h"
 #include "io/files/checked_math.h"
+#include "io/files/file_kind.h"
 
 namespace vq {
 namespace {
@@ -200,6 +201,9 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
                     path, damaged);
     std::uint64_t header = 0;
     std::memcpy(&header, bytes.data(), sizeof(header));
+    if (header > static_cast<std::uint64_t>(max_header_bytes) || bytes.size() == 8 ||
+        bytes[8] != '{')
+        refuse_recognized_kind(bytes, path);
     if (header > static_cast<std::uint64_t>(max_header_bytes))
         throw Error(fmt::format("header length {} is above the limit of {} bytes", header,
                                 max_header_bytes),

@@ -8,6 +8,8 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "io/files/file_kind.h"
+#include "io/files/text_encoding.h"
 
 namespace vq {
 
@@ -21,6 +23,11 @@ std::string read_text(const std::string& path) {
     content << file.rdbuf();
     std::string text = std::move(content).str();
     if (file.bad()) throw Error("cannot read the text", path, "check the disk");
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
+    const FileKind* kind = recognized_kind({bytes, text.size()});
+    if (kind != nullptr && !kind->is_text) throw Error(kind->what, path, kind->todo);
+    if (const EncodingFault fault = encoding_fault(text); fault.what != nullptr)
+        throw Error(fault.what, path, fault.todo);
     if (text.find_first_not_of(" \t\r\n\v\f") == std::string::npos)
         throw Error("the text is empty", path, "name a file that holds text");
     return text;

@@ -6,7 +6,8 @@
 
 namespace vq {
 
-/// The whole of a text file. Throws Error when it cannot be read or holds no text.
+/// The whole of a text file in UTF-8. Throws Error when it cannot be read, holds no text, or is
+/// text in another encoding, with what it is.
 std::string read_text(const std::string& path);
 
 }  // namespace vq

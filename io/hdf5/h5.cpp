@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/hdf5/h5.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -249,6 +250,11 @@ File File::open(const std::string& path) {
     const Id access = file_access(*state);
     Id id = checked(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose, *state,
                     "not a readable HDF5 file", path);
+    haddr_t end = 0;
+    if (H5Fget_eoa(id.get(), &end) >= 0 && static_cast<std::int64_t>(end) < state->bytes)
+        throw Error(fmt::format("file goes on for {} bytes behind its end",
+                                state->bytes - static_cast<std::int64_t>(end)),
+                    path, "the file is damaged: get it again");
     return {std::move(state), std::move(id)};
 }
 

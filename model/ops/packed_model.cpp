@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/packed/format.h"
+#include "io/checkpoints/generation_config.h"
 
 namespace vq {
 
@@ -43,6 +44,7 @@ public:
         }
         if (config_.hf_json.empty())
             throw Error("no configuration", path, "export the whole store again");
+        add_generation_stops(tokenizer_, path, config_);
         for (std::size_t i = 0; i < weights_->file().size(); ++i) {
             const vqd_tensor_info info = weights_->file().info(i);
             names_.emplace_back(info.name, info.name_bytes);

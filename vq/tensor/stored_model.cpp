@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "io/checkpoints/generation_config.h"
 #include "vq/tensor/stored_tensor.h"
 
 namespace vq {
@@ -16,6 +17,7 @@ public:
           reader_(path),
           config_(parse_hf_config(reader_.meta().config_json, path + ": config", families(),
                                   [&](const std::string& name) { return reader_.has(name); })) {
+        add_generation_stops(reader_.meta().tokenizer, path, config_);
         check_model_tensors(*this, path);
     }
 

@@ -166,6 +166,25 @@ TEST_F(Checkpoint, TokenizerFilesComeAlong) {
     EXPECT_EQ(files, (TokenizerFiles{{"tokenizer.json", "{}"}, {"generation_config.json", "{ }"}}));
 }
 
+TEST_F(Checkpoint, StopTokensOfBothConfigurationsCount) {
+    const auto stops = [&](const char* generation_config) {
+        write_hf_folder(folder_.path(), TinyModel());  // eos_token_id 2, 12 tokens
+        write_bytes(folder_ / "generation_config.json", generation_config);
+        return open_checkpoint(folder_.path())->config().eos_ids;
+    };
+    using Ids = std::vector<std::int64_t>;
+    EXPECT_EQ(stops(R"({"eos_token_id": [2, 5, 7], "temperature": 0.6})"), (Ids{2, 5, 7}));
+    EXPECT_EQ(stops(R"({"eos_token_id": 9})"), (Ids{2, 9}));
+    EXPECT_EQ(stops(R"({"eos_token_id": null})"), (Ids{2}));
+    EXPECT_EQ(stops("{}"), (Ids{2}));
+    EXPECT_EQ(stops(R"({"eos_token_id": [12, -1, 11]})"), (Ids{2, 11})) << "12 tokens in all";
+    const auto notes = open_checkpoint(folder_.path())->notes();
+    ASSERT_EQ(notes.size(), 2u);
+    EXPECT_THAT(notes[0], AllOf(HasSubstr("generation_config.json"), HasSubstr("12")));
+    EXPECT_THAT(error_of([&] { stops(R"({"eos_token_id": "</s>"})"); }), HasSubstr("eos_token_id"));
+    EXPECT_THAT(error_of([&] { stops("[2]"); }), HasSubstr("generation_config.json"));
+}
+
 TEST_F(Checkpoint, TensorsThatOldFilesCarryAlongAreIgnored) {
     write_hf_folder(folder_.path(), TinyModel(), SafetensorType::f32, [](auto& list) {
         list.push_back({"lm_head.weight", 12, 32, "model.embed_tokens.weight"});

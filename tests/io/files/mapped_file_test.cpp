@@ -12,6 +12,7 @@
 namespace vq::test {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 TEST(MappedFile, ShowsTheBytesOfTheFile) {
@@ -66,6 +67,21 @@ TEST(MappedFile, MovesKeepTheMappingAlive) {
     second = MappedFile(folder / "b");
     EXPECT_EQ(second.bytes()[0], 't');
     EXPECT_EQ(second.path(), folder / "b");
+}
+
+TEST(MappedFile, AFileThatBecameShorterIsAnErrorOnceAPartIsUsed) {
+    const TempFolder folder;
+    write_bytes(folder / "a", std::string(10000, 'x'));
+    const MappedFile file(folder / "a");
+    file.release(file.bytes());
+    std::filesystem::resize_file(folder / "a", 5000);
+    EXPECT_THAT(error_of([&] { file.release(file.bytes().first(100)); }),
+                AllOf(HasSubstr("had 10000 bytes"), HasSubstr("5000"), HasSubstr(folder / "a")));
+    // Another file under the same name is not this one.
+    write_bytes(folder / "b", std::string(10000, 'x'));
+    const MappedFile other(folder / "b");
+    write_bytes(folder / "b", "short");
+    other.release(other.bytes());
 }
 
 TEST(MappedFile, TextAboveTheLimitIsRefused) {

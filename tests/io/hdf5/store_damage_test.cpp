@@ -46,6 +46,14 @@ TEST(DamagedStore, EveryTruncationIsAnError) {
     }
 }
 
+TEST(DamagedStore, BytesBehindTheEndAreAnError) {
+    const TempFolder folder;
+    const std::string whole = slurp(write_sample_store(folder / "s", kNames));
+    spill(folder / "longer", whole + "quantizing 12%\n");
+    EXPECT_THAT(error_of([&] { read_all(folder / "longer"); }),
+                HasSubstr("15 bytes behind its end"));
+}
+
 TEST(DamagedStore, FlippedByteOfCodesNamesTheTensor) {
     const TempFolder folder;
     std::string bytes = slurp(write_sample_store(folder / "s", kNames));
