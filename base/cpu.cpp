@@ -56,6 +56,7 @@ Isa detect_isa() {
     const bool avx512 =
         avx2 && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
         __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
+    // Kernels with tiles use these two beside them.
     if (avx512) return has_vbmi_and_vnni() && has_amx_int8() ? Isa::amx : Isa::avx512;
     return avx2 ? Isa::avx2 : Isa::scalar;
 }

@@ -96,6 +96,8 @@ void add_gram(const float* x, Index tokens, Index n, MatrixD& h) {
         Index i = 0;
         while ((i + 1) * (i + 2) / 2 <= t) ++i;
         const Index j = t - i * (i + 1) / 2;
+        // A tile belongs to one thread from beginning to end: its sums are added in the order of
+        // the tokens, whatever the number of threads.
         const Index i0 = i * gram_tile;
         const Index j0 = j * gram_tile;
         const Index mi = std::min(gram_tile, n - i0);
@@ -104,6 +106,8 @@ void add_gram(const float* x, Index tokens, Index n, MatrixD& h) {
         for (Index r = 0; r < tokens; r += gram_rows) {
             const Index rows = std::min(gram_rows, tokens - r);
             const float* xr = x + r * n;
+            // Products in fp32, which is what costs time, of so few rows that they keep 20 bits;
+            // long sums in fp64.
             sgemm_serial(true, false, mi, mj, rows, 1.0F, xr + i0, n, xr + j0, n, 0.0F,
                          product.data(), mj);
             for (Index a = 0; a < mi; ++a)
@@ -147,6 +151,7 @@ bool cholesky_lower(MatrixD& a) {
     for (Index k = 0; k < tiles; ++k) {
         // Row-major lower is column-major upper: A = U^T U with U^T = L.
         const lapack_int info =
+            // The variant without LAPACKE's own pass over the tile in search of NaN.
             LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', static_cast<lapack_int>(side(k)), at(k, k),
                                 static_cast<lapack_int>(n));
         if (info != 0) return false;
@@ -157,6 +162,8 @@ bool cholesky_lower(MatrixD& a) {
                         static_cast<blasint>(n), at(i, k), static_cast<blasint>(n));
         });
         const Index rest = tiles - k - 1;
+        // Right-looking: every tile of what is left is updated on its own, so that all threads have
+        // work until the last few columns of tiles.
         parallel_for(rest * (rest + 1) / 2, [&](Index t) {
             Index r = 0;
             while ((r + 1) * (r + 2) / 2 <= t) ++r;

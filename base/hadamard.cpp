@@ -92,6 +92,8 @@ void transform_block(T* x, std::int64_t n, bool transpose, T* scratch) {
     const int p = hadamard_order(n);
     VQ_ASSERT(p > 0);
     const std::int64_t m = n / p;
+    // The Kronecker product of the two, one after the other: within parts of 2^a, then between
+    // them.
     for (std::int64_t part = 0; part < p; ++part) butterflies(x + part * m, m);
     if (p > 1) {
         std::copy_n(x, n, scratch);
@@ -107,6 +109,7 @@ void transform_block(T* x, std::int64_t n, bool transpose, T* scratch) {
             }
         }
     }
+    // Once at the end: butterflies alone are sums and differences.
     const T norm = static_cast<T>(1.0 / std::sqrt(static_cast<double>(n)));
     for (std::int64_t i = 0; i < n; ++i) x[i] *= norm;
 }

@@ -14,6 +14,8 @@ Half half_from_float(float x) {
         const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
         return static_cast<Half>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3F000000u));
     }
+    // To nearest even: just below half a step is added, or exactly half where the result would be
+    // odd. A carry into the exponent is what it should be.
     const std::uint32_t odd = (magnitude >> 13) & 1u;
     return static_cast<Half>(sign | ((magnitude - 0x38000000u + 0xFFFu + odd) >> 13));
 }
@@ -23,6 +25,7 @@ float float_from_half(Half h) {
     const std::uint32_t exponent = (h >> 10) & 0x1Fu;
     const std::uint32_t mantissa = h & 0x3FFu;
     if (exponent == 0) {
+        // Subnormal: fp32 has the exponents for it.
         const float value = static_cast<float>(mantissa) * 0x1.0p-24F;
         return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(value));
     }

@@ -26,6 +26,7 @@ void Hasher::add(const void* data, std::size_t bytes) {
 }
 
 void Hasher::add(std::string_view text) {
+    // The length first, so that "ab", "c" and "a", "bc" differ.
     const std::uint64_t size = text.size();
     add(&size, sizeof(size));
     add(text.data(), text.size());

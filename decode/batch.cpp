@@ -79,6 +79,7 @@ PanelWeights decode_panel(const Kernels& kernels, const Tensor& t, const Segment
     for (Index r = 0; r < panel_rows; ++r) {
         float* v = values + r * activation_group;
         alignas(4) std::uint8_t bytes[activation_group];
+        // Rows that fill the panel up: zeros with a scale of zero.
         if (r >= rows) {
             room.row_scales[r] = 0;
             std::fill_n(bytes, activation_group, static_cast<std::uint8_t>(panel_offset));
@@ -142,6 +143,8 @@ void float_segment(const BatchTask& task, const Segment& s) {
                 decode_block(s, row, 1, first, count, values, count);
                 if (task.t.scale_kind == ScaleKind::group)
                     apply_scales(task.t, row, col, count, values);
+                // The piece of a row that was decoded is in L1: all vectors take it before the next
+                // one.
                 for (Index token = 0; token < task.batch; ++token)
                     b.y[token * b.stride + row] +=
                         task.kernels.dot(values, b.x + token * task.t.padded_cols + col, count);

@@ -15,6 +15,7 @@ namespace vq::decode {
 
 namespace {
 
+// The product of two extents still fits into an Index; for three there is product_or_none().
 constexpr Index most_extent = Index{1} << 31;
 
 template <class T>

@@ -23,6 +23,7 @@ void restore_all(const Kernels& kernels, const Tensor& t, float* out, float* col
         std::copy_n(coded, t.cols, out + r * t.cols);
         restore_row(kernels, t, out + r * t.cols, other);
     }
+    // Columns of a row-major matrix: 16 of them are one cache line of each row, read once.
     for (Index c = 0; c < t.cols; c += restored_at_a_time) {
         const Index n = std::min(restored_at_a_time, t.cols - c);
         for (Index r = 0; r < t.rows; ++r)
@@ -112,6 +113,7 @@ void dequantize_rows(const Kernels& kernels, const Tensor& t, Index row, Index c
         restore_all(kernels, t, out, arena.take<float>(restored_at_a_time * t.rows), coded, other);
         return;
     }
+    // A few rows of rotated outputs need all coded rows: these are decoded once for several.
     // Row i of U^T W' is sum_k u_k W'_k with u = U e_i.
     auto* units = arena.take<float>(restored_at_a_time * t.rows);
     for (Index begin = 0; begin < count; begin += restored_at_a_time) {

@@ -42,6 +42,7 @@ const Tensor* tensor_at(const vqd_file* file, std::size_t tensor) {
 /// The part of the caller's scratch that is aligned and has `needed` bytes, or null.
 void* aligned(void* scratch, std::size_t bytes, std::size_t needed) {
     if (needed == 0) return scratch;
+    // What callers are told to bring has room for it wherever their memory begins.
     return std::align(scratch_align, needed, scratch, bytes);
 }
 
@@ -80,6 +81,8 @@ vqd_status vqd_open(const void* data, size_t bytes, vqd_file** file, char* messa
         say(message, message_bytes, "no data");
         return VQD_BAD_ARGUMENT;
     }
+    // Before the file is looked at: an environment that asks for instructions which the processor
+    // lacks is not the file's fault.
     const Kernels* kernels = nullptr;
     try {
         kernels = &vq::decode::active_kernels();

@@ -10,6 +10,8 @@ namespace vq {
 namespace {
 
 Index bytes_of_a_code(int bits) {
+    // Widths that a load widens by itself: packed to the bit a sweep over single codes would be
+    // slower, 8 bytes each would be twice the weights.
     if (bits > 64) return (bits + 63) / 64 * 8;
     return bits > 32 ? 8 : bits > 16 ? 4 : bits > 8 ? 2 : 1;
 }

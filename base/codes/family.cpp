@@ -25,6 +25,7 @@ int vector_bits(const CodeSettings& /*settings*/, const std::vector<int>& stages
 
 Index row_unit(const CodeSettings& s, Index /*rows*/) {
     if (s.along == Along::inputs) return 1;
+    // Rows that hold whole vectors of both codes.
     return s.outliers > 0 ? std::lcm<Index>(s.dim, s.outlier_dim) : s.dim;
 }
 

@@ -16,6 +16,8 @@ LocalMetric::LocalMetric(const float* m, Index d) : LocalMetric(diagonal_of(m, d
     if (m == nullptr) return;
     const Eigen::Map<const Matrix> full(m, d, d);
     if (full.isDiagonal(0)) return;
+    // M = L D L^T by columns, in fp64: pivots are differences of nearly equal numbers where inputs
+    // go together.
     MatrixD c = full.cast<double>();
     for (Index j = 0; j < d; ++j) {
         const double pivot = c(j, j);

@@ -15,6 +15,7 @@ void panel(const PanelWeights& w, const PanelInputs& x, Index quads, Index token
            Index stride) {
     for (Index t = 0; t < tokens; ++t)
         for (Index r = 0; r < panel_rows; ++r) {
+            // Weights are bytes with an offset of 128.
             std::int32_t sum = -128 * x.sums[t];
             for (Index j = 0; j < 4 * quads; ++j) {
                 const std::uint32_t quad = x.quads[t * (activation_group / 4) + j / 4];

@@ -19,6 +19,8 @@ const float* PackedCodebooks::values(std::uint32_t id, std::uint32_t bits, std::
     Book& book = books_[id];
     if (bits < 1 || bits > 16 || book.entries != 1u << bits || book.dim != dim)
         fail_damaged("a codebook does not suit its code", where);
+    // Widened when a tensor first asks: a file may hold codebooks that kernels read in another
+    // form.
     if (book.values.empty()) {
         book.values.resize(std::size_t{book.entries} * book.dim);
         float_from_half(book.words, static_cast<Index>(book.values.size()), book.values.data());

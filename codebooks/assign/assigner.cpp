@@ -58,6 +58,8 @@ Assigner::Assigner(const float* centroids, Index k, Index d, Isa isa)
     constexpr float infinity = std::numeric_limits<float>::infinity();
     for (Index first = 0; first < k; first += block_width, row += (d + 2) * block_width) {
         for (Index lane = 0; lane < block_width; ++lane) {
+            // Lanes without a codeword have an infinite score in both searches and never win; zeros
+            // elsewhere, since infinity times zero would be NaN.
             if (first + lane >= k) {
                 for (Index j = 0; j < d; ++j) row[(j + 1) * block_width + lane] = 0;
                 row[lane] = row[(d + 1) * block_width + lane] = infinity;
@@ -66,6 +68,8 @@ Assigner::Assigner(const float* centroids, Index k, Index d, Isa isa)
             const float* c = centroids + (first + lane) * d;
             double norm = 0;
             for (Index j = 0; j < d; ++j) {
+                // In fp64 and rounded once: an error here would favour the codeword for every
+                // point.
                 norm += static_cast<double>(c[j]) * c[j];
                 row[(j + 1) * block_width + lane] = c[j];
             }

@@ -48,6 +48,8 @@ void AssignerIndex::add(idx_t n, const float* x) {
     VQ_ASSERT(n >= 0);
     vectors_.insert(vectors_.end(), x, x + n * d);
     ntotal += n;
+    // FAISS adds all centroids at once, after every step: nothing is gained by growing the blocked
+    // copy.
     if (ntotal > 0) assigner_ = std::make_unique<Assigner>(vectors_.data(), ntotal, d);
 }
 

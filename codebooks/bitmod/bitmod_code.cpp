@@ -12,6 +12,8 @@ namespace vq {
 
 namespace {
 
+// For weights of variance 1: the largest plain value comes to 2 (3 bits) and 3 (4 bits) standard
+// deviations. Scales are searched around that.
 constexpr float gain = 0.5F;
 
 std::vector<float> scaled(std::vector<float> values) {
@@ -41,6 +43,7 @@ BitmodCode::BitmodCode(int dim, int bits) : dim_(dim), bits_(bits), values_{} {
             values_[t][i] = m[i];
             values_[t][m.size() + i] = -m[i];
         }
+        // In the place of minus zero, a code that would stand for nothing new.
         values_[t][m.size()] = special[t];
     }
 }
@@ -49,6 +52,7 @@ int BitmodCode::nearest(float x) const {
     const float size = std::abs(x);
     int i = 0;
     for (const float t : thresholds_) i += size > t ? 1 : 0;
+    // Small negative weights take plain zero: the code of minus zero is the special value's.
     return i > 0 && x < 0 ? i + special_code(bits_) : i;
 }
 
@@ -81,6 +85,7 @@ double BitmodCode::encode_plane(const float* x, const LocalMetric& metric, int c
     std::copy_n(x, dim_, targets);
     double loss = 0;
     // e^T M e = sum_j D_j (e_j + sum_{k>j} L_kj e_k)^2.
+    // Terms are squares: a choice that is behind already stays behind.
     for (int j = dim_ - 1; j >= 0 && loss < stop; --j) {
         const int code = nearest(targets[j], choice);
         found[j] = static_cast<std::uint8_t>(code);

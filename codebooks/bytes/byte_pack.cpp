@@ -47,6 +47,7 @@ std::vector<std::uint8_t> byte_layout(std::span<const std::uint64_t> codes, Inde
     for (Index i = 0; i < tiles * byte_tile; ++i)
         for (Index b = 0; b < blocks; ++b) {
             std::uint8_t* block = out.data() + (i / byte_tile * blocks + b) * byte_unit;
+            // Rows that fill a tile up: zeros with a scale of zero.
             Half scale = 0;
             if (i < rows) {
                 const std::uint64_t* code =

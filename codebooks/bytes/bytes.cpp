@@ -17,6 +17,7 @@ std::shared_ptr<Segment> read(const SegmentRecord& r, const SegmentPlace& place)
     s->input_bytes = block_inputs_bytes(s->cols);
     s->rows_an_item = byte_tile;
     s->panels = true;
+    // A panel has one scale a row, so that it is no wider than a block.
     s->panel_cols = byte_block;
     s->code_bytes = product_or_none(s->rows / byte_tile, byte_blocks(*s), byte_unit);
     return s;

@@ -18,6 +18,7 @@ std::shared_ptr<Segment> read(const SegmentRecord& r, const SegmentPlace& place)
     s->input_bytes = block_inputs_bytes(s->cols);
     s->rows_an_item = iq4nl_tile;
     s->panels = true;
+    // A panel has one scale a row, so that it is no wider than a block.
     s->panel_cols = iq4nl_block;
     s->code_bytes = product_or_none(s->rows / iq4nl_tile, iq4nl_blocks(*s), iq4nl_unit);
     return s;

@@ -44,6 +44,8 @@ void rows(const Tensor& /*t*/, const Segment& s, const void* inputs, Index row, 
     const std::int32_t* block_sums = block_sums_in(inputs, s.cols);
     const __m512i table = level_table();
     __m512 total[parts];
+    // Totals stay in registers: with a scale for 32 columns they are touched every few
+    // instructions.
     for (int i = 0; i < parts; ++i) total[i] = _mm512_loadu_ps(y + 16 * i);
     for (Index b = 0; b < iq4nl_blocks(s); ++b) {
         const std::uint8_t* block = iq4nl_codes(s, row / iq4nl_tile, b);

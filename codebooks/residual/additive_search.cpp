@@ -42,6 +42,7 @@ void AdditiveSearch::extend(Candidates& c, std::size_t stage, Index t, Index kee
     std::vector<Index> order(static_cast<std::size_t>(total));
     for (Index i = 0; i < n; ++i) {
         const float* di = distance.data() + i * total;
+        // Ties go to the earlier candidate, so that codes do not depend on how a library sorts.
         std::iota(order.begin(), order.end(), Index{0});
         std::partial_sort(order.begin(), order.begin() + keep, order.end(), [&](Index a, Index b) {
             return di[a] < di[b] || (di[a] == di[b] && a < b);
@@ -88,6 +89,7 @@ void AdditiveSearch::revise(Candidates& c) const {
     for (std::size_t m = 0; m < codebooks_.size(); ++m) {
         for (Index i = 0; i < total; ++i) {
             const float* w = codebooks_[m].data() + static_cast<Index>(word(c.codes[i], m)) * d_;
+            // What this stage alone has to come near to.
             for (Index j = 0; j < d_; ++j) c.residual[i * d_ + j] += w[j];
         }
         assigners_[m].nearest(c.residual.data(), total, found.data(), nullptr);
@@ -109,6 +111,8 @@ void AdditiveSearch::run(const float* x, Index n, int beam, int revisions, bool 
     const bool revised = revisions > 0 && stages > 1;
     for (std::size_t m = 0; m < stages; ++m) {
         const bool last = m + 1 == stages;
+        // After the last stage nothing can make good for a codeword that is not the nearest.
+        // Revisions may turn the order of candidates round, so that all of them stay for these.
         const Index t = last ? 1 : std::min<Index>(beam, codebooks_[m].rows());
         extend(c, m, t, last && !revised ? 1 : std::min<Index>(beam, c.width * t));
     }
@@ -116,6 +120,7 @@ void AdditiveSearch::run(const float* x, Index n, int beam, int revisions, bool 
     for (int r = 0; revised && r < revisions; ++r) {
         const std::vector<std::uint64_t> before = c.codes;
         revise(c);
+        // Nothing moved: nothing will.
         if (c.codes == before) break;
     }
     for (Index i = 0; i < n; ++i) {

@@ -11,7 +11,10 @@ namespace vq::decode {
 
 namespace {
 
+// 14 bits with a sign. With inputs of 13 a dot product of 16 dimensions stays below 2^29.
 constexpr float word_most = 8191;
+// Tiles of an item share the tables of a block while these are in the cache; a small tensor has
+// shorter items, so that there is one for every thread.
 constexpr Index most_tiles = 8;  // an item
 constexpr Index least_items = 16;
 
@@ -25,6 +28,8 @@ LutCodebooks round_codebooks(const LutSegment& s) {
     const float inverse = most > 0 ? word_most / most : 0;
     for (int m = 0; m < s.stages; ++m)
         for (Index e0 = 0; e0 < (Index{1} << s.stage_bits[m]); e0 += 16)
+            // Pairs of dimensions lie together: one instruction multiplies and adds pairs of 16-bit
+            // numbers.
             for (int j = 0; j < s.dim; j += 2)
                 for (Index e = e0; e < e0 + 16; ++e)
                     for (int k = j; k < j + 2; ++k)
@@ -89,6 +94,7 @@ void inputs(const Kernels& /*shared*/, const Segment& any, const float* x, Index
     const LutBuffers tables = lut_buffers_in(to, s);
     LutInputs in;
     quantize_lut_inputs(s, x, block, in);
+    // Twice over the same products instead of keeping them: the step is known when the largest is.
     std::int32_t most = 0;
     for_lut_words(s, in, [&](std::int32_t t, Index) { most = std::max(most, std::abs(t)); });
     const float inverse = lut_inverse(most);
@@ -106,6 +112,7 @@ void rows(const Tensor& /*t*/, const Segment& any, const void* inputs, Index row
     const Index tiles = s.rows / lut_tile;
     for (Index b = 0; b < lut_blocks(s); ++b) {
         const Index groups = lut_groups(s, b);
+        // Every entry is 128 too large, to be a byte without a sign.
         const Index bias = 128 * groups * s.stages;
         for (Index r0 = 0; r0 < count; r0 += lut_tile) {
             std::int32_t sum[lut_tile] = {};

@@ -78,6 +78,7 @@ std::vector<Matrix> solve_jointly(const std::vector<Matrix>& codebooks,
             for (Index j = 0; j < d; ++j) b(p, j) += w * x[i * d + j];
         }
     }
+    // The last term is for weights that are all zero: the matrix can still be factored.
     const double pull = 1e-4 * a.diagonal().mean() + 1e-300;
     a.diagonal().array() += pull;
     Index offset = 0;
@@ -234,10 +235,15 @@ std::shared_ptr<const ResidualCode> train_residual(const float* x, Index n, Inde
     const bool jointly =
         bits.size() > 1 && total <= joint_codewords_most && training.joint_rounds > 0;
     for (std::size_t m = 0; m < bits.size(); ++m) {
+        // With one seed all stages would begin at the same samples.
         options.seed = training.seed + m;
         codebooks.push_back(
             train_kmeans(residual.data(), n, d, Index{1} << bits[m], weights, options, nullptr));
+        // Rounded as it will be stored, so that the next stage is trained on what it has to make
+        // good for.
         round_codebook(codebooks.back());
+        // Codes of the last stage are of use to the joint rounds alone, and encoding is the dear
+        // part.
         if (m + 1 == bits.size() && !jointly) break;
         const ResidualCode so_far(codebooks, training.beam, training.revisions);
         encode_all(so_far, x, n, codes, xhat);
@@ -252,6 +258,7 @@ std::shared_ptr<const ResidualCode> train_residual(const float* x, Index n, Inde
         codebooks = solve_jointly(codebooks, bits, x, n, codes, weights);
         encode_all(ResidualCode(codebooks, training.beam, training.revisions), x, n, codes, xhat);
         const double error = weighted_error(x, xhat, weights);
+        // A round can lose: the search is not exhaustive, and what is solved is rounded to fp16.
         if (error < best) best_codebooks = codebooks;
         const bool settled = error > best * (1 - 1e-4);
         best = std::min(best, error);

@@ -73,6 +73,7 @@ void values(const Segment& any, Index row, Index first, Index count, float* out)
 }
 
 void band_rows(const TableSegment& s, const ByteActivations& x, Index row, Index count, float* y) {
+    // A step of g shares a scale of the activations; sums of integers end with it.
     const Index width = s.along_outputs ? activation_group : table_block;
     const Index codes_a_row = s.along_outputs ? s.cols : s.groups();
     for (Index r = 0; r < count; ++r) {
@@ -85,6 +86,7 @@ void band_rows(const TableSegment& s, const ByteActivations& x, Index row, Index
                 std::array<std::int32_t, table_most_dim> sums{};
                 for (Index i = g * width; i < end; ++i) {
                     const std::uint8_t* word = words + table_entry(s, codes, i, m) * 8;
+                    // Beyond `dim` entries meet inputs that are zero, or sums that nobody reads.
                     for (int k = 0; k < 8; ++k)
                         sums[k] += word[k] * x.bytes[s.along_outputs ? i : 8 * i + k];
                 }
@@ -132,6 +134,8 @@ ByteCodebook round_codebook(const float* values, Index entries, int dim) {
             const double off = static_cast<double>(v) - static_cast<double>(out.step) * whole;
             error += off * off;
         }
+    // Against the median and not the mean square: one large outlier makes the step coarse for all
+    // and would, by its own size, hide that.
     std::vector<float> sizes(values, values + entries * dim);
     for (float& v : sizes) v = std::fabs(v);
     const auto middle = sizes.begin() + static_cast<std::ptrdiff_t>(sizes.size() / 2);

@@ -46,6 +46,8 @@ void tile_rows(const GridSegment& s, const ByteActivations& x, Index tile, Index
         const Index last = std::min(s.cols, (g + 1) * activation_group);
         const float factor = x.scales[g] * s.table->step;
         for (Index r = 0; r < grid_tile; ++r) {
+            // Entries are without a sign by an offset; what that adds to a row is known from the
+            // inputs.
             std::int32_t sum = -grid_offset * x.sums[g];
             for (Index j = g * activation_group; j < last; ++j)
                 sum += s.table->bytes[grid_field(grid_codes(s, tile, j / grid_step), s.bits, r,
@@ -108,10 +110,13 @@ GridTable round_grid(const float* values, int bits) {
     for (int e = 0; e < entries; ++e) largest = std::max(largest, std::fabs(values[e]));
     GridTable best{};
     best.error = std::numeric_limits<double>::infinity();
+    // Levels that are multiples of a step (integers, floating points) are met exactly by the right
+    // one. Steps above largest / 64 are multiples of one that was tried.
     for (int most = 127; most >= 64; --most) {
         GridTable t{};
         t.step = largest / static_cast<float>(most);
         for (int e = 0; e < 64; ++e) {
+            // Over and over, up to 64 bytes: as long as the permutation of a register looks up.
             const float v = values[e % entries];
             // A step that underflows to zero has no multiples.
             const float q = t.step > 0 ? std::round(v / t.step) : 0;
@@ -132,6 +137,7 @@ bool grid_fits(const float* values, int bits) {
     for (std::size_t i = 1; i < sorted.size(); ++i) gaps.push_back(sorted[i] - sorted[i - 1]);
     const auto middle = gaps.begin() + static_cast<std::ptrdiff_t>(gaps.size() / 2);
     std::nth_element(gaps.begin(), middle, gaps.end());
+    // A quantizer with steps of this gap has an error of gap^2 / 12 already.
     return round_grid(values, bits).error <= grid_tolerance * *middle * *middle / 12;
 }
 

@@ -16,6 +16,7 @@ __m256i codes_of_quad(const std::uint8_t* codes, int bits, int n) {
     };
     const int width = bits == 3 ? 2 : bits;
     const int count = 8 / width;
+    // Masked, unlike with AVX-512: a shuffle makes zeros where the highest bit of an index is set.
     const __m256i low = _mm256_and_si256(_mm256_srli_epi16(dword(n / count), width * (n % count)),
                                          _mm256_set1_epi8(static_cast<char>((1 << width) - 1)));
     if (bits != 3) return low;

@@ -47,6 +47,8 @@ void fields_of_3(const Step& step, __m512i values, const F& f) {
             const __m512i word = step.word(2, i);
             const __m512i high = n < 2 ? _mm512_slli_epi16(word, static_cast<unsigned>(2 - n))
                                        : _mm512_srli_epi16(word, static_cast<unsigned>(n - 2));
+            // Bit 2 from the one, bits 0 and 1 from the other; the index's higher bits do not
+            // matter.
             const __m512i code = _mm512_ternarylogic_epi32(third, high, low, 0xCA);
             f(n, i, _mm512_permutexvar_epi8(code, values));
         }

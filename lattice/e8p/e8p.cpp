@@ -13,6 +13,7 @@ namespace {
 
 /// Where the nibble of dimension d begins.
 std::size_t shift_of(std::size_t d) {
+    // Byte j has j and j + 4: one mask and one shift of a register of bytes give both halves.
     return 8 * (d % 4) + 4 * (d / 4);
 }
 
@@ -27,12 +28,15 @@ E8pTables make() {
     const E8pPatterns& integers = e8p_integers();
     E8pTables t{};
     for (std::size_t k = 0; k < 256; ++k) {
+        // |s| is 1/2, 3/2 or 5/2: two bits. A short vector has values from -2 to 2 in steps of 1/2.
         for (std::size_t d = 0; d < 8; ++d) {
             t.patterns[k] |= static_cast<std::uint32_t>(integers.twice_abs[k][d] - 1) / 2
                              << shift_of(d);
             t.shorts[k] |= static_cast<std::uint32_t>(integers.twice_short[k][d] + 4)
                            << shift_of(d);
         }
+        // The sign of dimension 7 has no bit of its own: it is what makes the sum even. Each of the
+        // others that is negative turns it round, and a pattern of odd sum does once more.
         if (integers.odd[k]) t.patterns[k] ^= 4u << shift_of(7);
     }
     for (std::size_t k = 0; k < 128; ++k) {
@@ -43,6 +47,9 @@ E8pTables make() {
     spread(t.patterns, t.pattern_bytes);
     spread(t.signs, t.sign_bytes);
     spread(t.shorts, t.short_bytes);
+    // Four copies, since permutations of bytes look up within 16 bytes of a register each. In
+    // quarters s + shift is an integer; the offset makes it unsigned, as one side of the
+    // instructions that multiply bytes must be.
     for (int i = 0; i < 64; ++i) {
         const int size = 2 + 4 * (i & 3);
         const int point = ((i & 4) != 0 ? -size : size) + ((i & 8) != 0 ? -1 : 1);
@@ -65,6 +72,7 @@ std::shared_ptr<Segment> read(const SegmentRecord& r, const SegmentPlace& place)
         if (!std::isfinite(s->gain[m])) fail_damaged("a gain is not finite", place.where);
     }
     s->width = 8;
+    // Products sum over the columns of a row, which then must share a scale.
     s->direct = place.tensor.scale_kind != ScaleKind::group;
     s->input_bytes = byte_room(s->cols).end;
     s->rows_an_item = e8p_tile;
@@ -102,6 +110,7 @@ void rows(const Tensor& /*t*/, const Segment& any, const void* inputs, Index row
         const Index end = std::min(s.groups(), (g + 1) * vectors_a_group);
         Index stage_at = 0;
         for (int m = 0; m < s.stages; ++m) {
+            // Activations have one scale for these columns: within them all is integer and exact.
             const float factor = x.scales[g] * e8p_step(s, m);
             for (Index r = 0; r < e8p_tile; ++r) {
                 std::int32_t sum = 0;

@@ -45,6 +45,9 @@ E8pCode::E8pCode(std::vector<int> stage_bits, int beam)
 
 std::uint64_t E8pCode::encode_one(const float* x, const float* metric) const {
     const bool two = stage_bits_.size() == 2;
+    // The nearest point is the best where nothing comes after it and distance is all that counts.
+    // Else it is one candidate of several; of the last stage fewer, since every pair is decoded and
+    // compared.
     const int first = two || metric != nullptr ? beam_ : 1;
     const int second = metric != nullptr ? std::max(1, beam_ / 4) : 1;
     std::array<float, e8_dim> scaled;
@@ -61,6 +64,7 @@ std::uint64_t E8pCode::encode_one(const float* x, const float* metric) const {
     bool any = false;
     const auto consider = [&](std::uint64_t code) {
         std::array<float, e8_dim> xhat;
+        // By decode(): what is compared is, to the last bit, what will be read back.
         decode(&code, 1, xhat.data());
         for (int i = 0; i < e8_dim; ++i) error[i] = x[i] - xhat[i];
         const float c = cost(error.data(), metric);

@@ -44,6 +44,8 @@ std::vector<std::uint8_t> e8p_layout(std::span<const std::uint64_t> codes, Index
             const std::uint64_t code = codes[static_cast<std::size_t>(i * groups + g)];
             std::uint8_t* to = out.data() + (i / e8p_tile * groups + g) * e8p_tile * planes +
                                decode::e8p_position(i % e8p_tile);
+            // The bytes of a code lie apart, each among those of the other rows: a register of low
+            // bytes looks patterns up, one of high bytes signs.
             for (Index p = 0; p < planes; ++p)
                 to[p * e8p_tile] = static_cast<std::uint8_t>(code >> (8 * p));
         }

@@ -28,10 +28,13 @@ void for_each_vector(const std::array<int, N>& values, const F& f) {
 E8pPatterns make() {
     E8pPatterns out{};
     std::size_t n = 0;
+    // In halves all is integer, so that no rounding decides which points belong.
     for_each_vector(std::array{1, 3, 5}, [&](const Vector8& v) {
         if (std::inner_product(v.begin(), v.end(), v.begin(), 0) <= 4 * 10) out.twice_abs[n++] = v;
     });
     for_each_vector(std::array{1, 3}, [&](const Vector8& v) {
+        // Five times 3/2, three times 1/2. There are 56 such vectors and room for 29: which of them
+        // is free, but what is stored fixes it.
         const bool norm_12 = std::count(v.begin(), v.end(), 3) == 5;
         if (norm_12 && n < out.twice_abs.size()) out.twice_abs[n++] = v;
     });
@@ -40,6 +43,8 @@ E8pPatterns make() {
         out.odd[k] =
             std::accumulate(out.twice_abs[k].begin(), out.twice_abs[k].end(), 0) / 2 % 2 != 0;
     n = 0;
+    // The 112 + 128 shortest vectors of E8, +-1 in two places and +-1/2 in all eight; with twice
+    // the unit vectors they are 256.
     for_each_vector(std::array{-2, 0, 2}, [&](const Vector8& v) {
         if (std::count(v.begin(), v.end(), 0) == dim - 2) out.twice_short[n++] = v;
     });

@@ -53,6 +53,7 @@ void score_patterns(const float* t, float* score) {
     for (std::size_t i = 0; i < e8_dim; ++i) {
         const float size = std::abs(t[i]);
         odd ^= std::signbit(t[i]);
+        // Patterns innermost: 256 of them fill registers, 8 dimensions would not.
         const float* a = table.by_dimension.data() + i * e8p_patterns;
         for (std::size_t k = 0; k < e8p_patterns; ++k) {
             const float p = a[k] * size;
@@ -68,6 +69,8 @@ void score_patterns(const float* t, float* score) {
 
 std::uint16_t with_best_signs(const float* x, std::size_t pattern, bool shifted_down) {
     const E8pTable& table = e8p_table();
+    // Signs are found again for the few patterns that were chosen: to keep those of all 512 while
+    // they are scored would cost more.
     const float shift = shifted_down ? -0.25F : 0.25F;
     std::uint32_t signs = 0;
     bool odd = table.packed[pattern] >> 31 != 0;
@@ -122,6 +125,8 @@ void e8p_nearest(const float* x, int count, std::uint16_t* codes, float* distanc
         std::array<float, e8_dim> t;
         for (std::size_t i = 0; i < e8_dim; ++i) {
             t[i] = x[i] - (half == 0 ? 0.25F : -0.25F);
+            // Scores lack |t|^2, which differs between the two shifts: only with it can they be
+            // compared.
             squared[half] += t[i] * t[i];
         }
         score_patterns(t.data(), score.data() + half * e8p_patterns);
@@ -130,6 +135,7 @@ void e8p_nearest(const float* x, int count, std::uint16_t* codes, float* distanc
     const auto before = [&](int a, int b) {
         const float sa = score[static_cast<std::size_t>(a)];
         const float sb = score[static_cast<std::size_t>(b)];
+        // Ties have an order of their own, so that codes do not depend on how a library sorts.
         if (sa != sb) return sa < sb;
         const int pa = a % e8p_patterns;
         const int pb = b % e8p_patterns;
@@ -137,6 +143,7 @@ void e8p_nearest(const float* x, int count, std::uint16_t* codes, float* distanc
     };
     std::array<int, static_cast<std::size_t>(2 * e8p_patterns)> order;
     if (count == 1) {
+        // The common case, and the inner loop of quantization: a pass instead of a sort.
         int best = 0;
         for (int k = 1; k < 2 * e8p_patterns; ++k)
             if (before(k, best)) best = k;

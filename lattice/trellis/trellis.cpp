@@ -62,6 +62,8 @@ void block(const Segment& any, Index row, Index rows, Index col, Index cols, flo
             const std::uint8_t* pair = trellis_codes(s, r0 / s.tile_rows, c / 2);
             std::uint8_t bytes[4 * 4 + 4] = {};  // the chunk and what follows it
             std::memcpy(bytes, pair + (2 * chunk + c % 2) * 4 * k, static_cast<std::size_t>(4 * k));
+            // The last state of a chunk reaches 16 - K bits into the next; the last chunk's, round
+            // to the first.
             std::memcpy(bytes + 4 * k, pair + (2 * next + c % 2) * 4 * k, 2);
             for (Index r = begin; r < end; ++r) {
                 std::uint32_t window = 0;
@@ -80,6 +82,7 @@ void tile_rows(const TrellisSegment& s, const ByteActivations& x, Index tile, fl
     for (Index g = 0; g * pairs_a_group < pairs; ++g) {
         const Index end = std::min(pairs, (g + 1) * pairs_a_group);
         for (Index r = 0; r < s.tile_rows; ++r) {
+            // The mean of the byte sums is taken away once a group instead of once a weight.
             std::int32_t sum = -byte_sum_mean * x.sums[g];
             for (Index p = g * pairs_a_group; p < end; ++p)
                 for (Index odd = 0; odd < 2; ++odd) {
@@ -103,6 +106,7 @@ constexpr CodeKernels reference = {byte_inputs, rows, nullptr};
 
 void trellis_rows(const TrellisSegment& s, const void* inputs, Index row, float* y,
                   TrellisTile kernel) {
+    // Sums of their own: the gain is multiplied in once a row, not once a group of columns.
     float sums[trellis_most_rows];
     std::fill_n(sums, s.tile_rows, 0.0F);
     kernel(s, activations_in(inputs, byte_room(s.cols)), row / s.tile_rows, sums);

@@ -11,6 +11,8 @@ namespace vq {
 
 namespace {
 
+// Rows: kernels take 32 at a time. A long tile makes the seam, whose state is not chosen freely,
+// cheap; a very long one costs padding and gives threads less to share.
 constexpr int tile_unit = 32;
 constexpr int shortest_tile = 160;
 constexpr int longest_tile = 320;
@@ -33,6 +35,7 @@ std::vector<float> trellis_values(int bits, std::uint32_t multiplier) {
 /// Bits [at, at + count) of a cyclic stream of `size` bits, count <= 16 <= size.
 std::uint32_t window(const std::uint64_t* stream, int size, int at, int count) {
     std::uint32_t out = 0;
+    // A window may cross the end of a word and the end of the stream.
     for (int done = 0; done < count;) {
         const int from = (at + done) % size;
         const int take = std::min({count - done, 64 - from % 64, size - from});
@@ -58,6 +61,8 @@ TrellisCode::TrellisCode(int steps, int bits, int tail, std::uint32_t multiplier
 void TrellisCode::finish(const std::uint16_t* states, std::uint64_t* code, float* xhat) const {
     std::fill_n(code, words(), 0);
     for (int r = 0; r < steps_; ++r) {
+        // The search runs from the last weight to the first, so that bits enter a state from below
+        // and a decoder finds it as a plain window of the stream.
         const std::uint16_t state = states[steps_ - 1 - r];
         const std::uint64_t own = state & ((1u << bits_) - 1);
         write_field(code, r * bits_, bits_, own);

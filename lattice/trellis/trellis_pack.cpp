@@ -68,6 +68,8 @@ std::vector<std::uint8_t> trellis_layout(std::span<const std::uint8_t> streams, 
         for (Index c = 0; c < cols; ++c) {
             const std::uint8_t* from = streams.data() + (t * cols + c) * column_bytes;
             std::uint8_t* to = out.data() + (t * pairs + c / 2) * 2 * column_bytes;
+            // Two columns in turn, chunk by chunk: a kernel multiplies pairs of inputs at once,
+            // whose streams lie side by side.
             for (Index k = 0; k < column_bytes; k += chunk_bytes)
                 std::copy_n(from + k, chunk_bytes, to + 2 * k + c % 2 * chunk_bytes);
         }

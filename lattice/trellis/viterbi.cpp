@@ -43,6 +43,7 @@ Viterbi::Viterbi(const std::vector<float>& values, int bits, Isa isa)
     VQ_ASSERT(bits >= 1 && bits <= 4 && values.size() == trellis_states);
     for (const float v : values) limit_ = std::max(limit_, std::abs(v));
     VQ_ASSERT(limit_ > 0 && limit_ <= largest_value);
+    // Fixed point has 16 bits, and 4 is one step too many for them.
     limit_ = std::min(limit_ + headroom, 3.99F);
     for (std::size_t s = 0; s < values.size(); ++s)
         values_[s / 32].lane[s % 32] = static_cast<std::uint16_t>(fixed(values[s]));
@@ -64,6 +65,8 @@ void Viterbi::encode(const float* x, int steps, int tail, ViterbiWorkspace& work
     VQ_ASSERT(steps * bits_ >= trellis_state_bits && tail >= 1);
     const int side = std::min(tail, steps / 2);
     std::vector<std::int16_t> seam(static_cast<std::size_t>(2 * side));
+    // The end of the sequence, then its start: a path through both is free of the constraint and
+    // closes as well as it can.
     for (int i = 0; i < side; ++i) {
         seam[i] = fixed(x[steps - side + i]);
         seam[side + i] = fixed(x[i]);

@@ -24,6 +24,8 @@ struct Avx2 {
     }
     static V min(V a, V b) { return _mm256_min_epu16(a, b); }
     static Bits less(V a, V b) {
+        // There is no comparison without sign: a < b unless min(a, b) is b. Packing to bytes works
+        // within halves, which the mask then brings together.
         const V not_less = _mm256_cmpeq_epi16(_mm256_min_epu16(a, b), b);
         const auto both = static_cast<std::uint32_t>(
             _mm256_movemask_epi8(_mm256_packs_epi16(not_less, not_less)));

@@ -32,6 +32,7 @@ struct Avx512 {
     static V expand(V m, int j) {
         const V lane = _mm512_set_epi16(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17,
                                         16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        // One permutation across the register, which AVX2 does not have for 16 bits.
         const V index = _mm512_add_epi16(_mm512_srli_epi16(lane, K),
                                          splat(static_cast<std::uint16_t>(j << (5 - K))));
         return _mm512_permutexvar_epi16(index, m);

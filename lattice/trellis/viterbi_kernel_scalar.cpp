@@ -63,6 +63,7 @@ struct Scalar {
     }
     static V square(const V& d) {
         return each([&](int i) {
+            // As vpmulhrsw rounds, so that all kernels find the same path.
             const int x = static_cast<std::int16_t>(d.lane[i]);
             return (x * x + (1 << 14)) >> 15;
         });

@@ -72,6 +72,8 @@ struct Trellis {
     /// The first step: no predecessors to compare.
     static void start(V x, const std::int16_t* values, int overlap, std::uint16_t* to) {
         for (int g = 0; g < groups; g += lanes) {
+            // With an overlap one group is free to start in; sums saturate, so that no other ever
+            // catches up.
             V m = Simd::splat(overlap < 0 ? 0 : 0xFFFF);
             if (overlap >= g && overlap < g + lanes) m = Simd::zero_at(overlap - g);
             extend(m, x, g, values, to);
@@ -142,6 +144,7 @@ struct Trellis {
         };
         start(splat_x(0), values, overlap, to);
         int t = 1;
+        // The first step is taken; an odd rest is made even before steps are taken in pairs.
         if (steps % 2 == 0) {
             turn();
             one_step(splat_x(t), values, from, to, decisions(t));
@@ -154,6 +157,8 @@ struct Trellis {
             least = two_steps(splat_x(t), splat_x(t + 1), least, values, from, to, decisions(t),
                               decisions(t + 1));
         }
+        // Open: the best of all states. Tail-biting: the best that ends in the overlap it began
+        // with.
         std::uint32_t s = 0;
         if (overlap < 0) {
             for (std::uint32_t i = 1; i < trellis_states; ++i)

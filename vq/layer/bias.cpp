@@ -18,6 +18,7 @@ Matrix corrected_bias(const Matrix& bias, const Matrix& w, const Matrix& what,
     if (inputs.count == 0) return bias;
     VQ_ASSERT(bias.rows() == 1 && bias.cols() == w.rows());
     VQ_ASSERT(w.rows() == what.rows() && w.cols() == what.cols() && w.cols() == inputs.cols());
+    // In fp64: errors of thousands of weights nearly cancel.
     const VectorD mean = inputs.x / static_cast<double>(inputs.count);
     const VectorD error = (w.cast<double>() - what.cast<double>()) * mean;
     return (bias.cast<double>() + error.transpose()).cast<float>();

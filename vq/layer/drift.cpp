@@ -37,6 +37,8 @@ Matrix corrected_weights(const Matrix& w, HessianFactors& inputs, const DriftSum
     if (drift.empty() || count == 0 || strength == 0) return w;
     VQ_ASSERT(drift.input.rows() == w.cols());
     VQ_ASSERT(drift.stream.size() == 0 || drift.stream.rows() == w.rows());
+    // (W (X - Xq) Xq^T + (R - Rq) Xq^T) (Xq Xq^T)^-1: the weights that come nearest to the
+    // original's outputs on the inputs that there are.
     const MatrixD& factor = inputs.cholesky(damping, name);
     MatrixD moved;
     matmul(MatrixD(w.cast<double>()), false, drift.input, false, moved);

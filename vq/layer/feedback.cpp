@@ -26,6 +26,8 @@ void reverse(M& m) {
 BlockLDL factorize_block_ldl(MatrixD c, Index block, FeedbackOrder order) {
     const Index n = c.rows();
     VQ_ASSERT(c.cols() == n && block >= 1 && n % block == 0 && order != FeedbackOrder::none);
+    // A lower factor passes errors from the last column towards the first; turned round, from the
+    // first towards the last.
     if (order == FeedbackOrder::forward) reverse(c);
     if (!cholesky_lower(c))
         throw Error("the Hessian is not positive definite", "block LDL factorization",
@@ -78,6 +80,8 @@ void feedback_pass(const Matrix& w, const BlockLDL& ldl, Index panel, const Enco
     const bool feed = ldl.order != FeedbackOrder::none;
     const bool backward = ldl.order == FeedbackOrder::backward;
     VQ_ASSERT(!feed || (ldl.factor.rows() == n && ldl.factor.cols() == n));
+    // Two levels, as GPTQ batches its updates: errors go to the columns next in line at once, and
+    // to all others by one product of matrices, which runs from the cache.
     const Index super = std::max(block, super_columns / block * block);
     const Index supers = (n + super - 1) / super;
     if (what != nullptr) what->resize(m, n);
@@ -103,6 +107,8 @@ void feedback_pass(const Matrix& w, const BlockLDL& ldl, Index panel, const Enco
                 if (targets != nullptr) targets->block(row0, c0, rows, block) = x;
                 if (what != nullptr) what->block(row0, c0, rows, block) = q;
                 if (!feed) continue;
+                // Of the weight, not of the target: what reaches the outputs is W - What, earlier
+                // corrections included.
                 e.middleCols(c0, block) = w.block(row0, c0, rows, block) - q;
                 // Columns of this super-block that are still to come.
                 const Index from = backward ? s0 : c0 + block;

@@ -11,6 +11,7 @@ namespace vq {
 void HessianSum::add(const float* x_rows, Index tokens) {
     const Index n = cols();
     add_gram(x_rows, tokens, n, xxt);
+    // The inputs' mean, for biases; little beside the products.
     for (Index t = 0; t < tokens; ++t)
         for (Index j = 0; j < n; ++j) x(j) += static_cast<double>(x_rows[t * n + j]);
     count += tokens;
@@ -37,6 +38,8 @@ MatrixD undamped_hessian(const HessianSum& sum, double* mean, Index* dead_column
         // Below this an input carries no signal in fp32 next to the others.
         if (h(j, j) > 1e-14 * *mean) continue;
         ++*dead_columns;
+        // An input that is always zero: any weight costs nothing. With a diagonal like the others'
+        // and no neighbours it is rounded by itself and keeps the factor well away from zero.
         h.row(j).setZero();
         h.col(j).setZero();
         h(j, j) = *mean;
@@ -82,6 +85,7 @@ MatrixD prepare_hessian(const HessianSum& sum, double damping, const std::string
     for (double next = damping;; next = next_damping(next)) {
         h.diagonal().array() += (next - added) * mean;
         added = next;
+        // A failed factorization leaves its argument half done.
         MatrixD tried = h;
         if (cholesky_lower(tried)) {
             found.damping = added;

@@ -37,6 +37,8 @@ void HessianFactors::drop_cholesky() {
 std::shared_ptr<const BlockLDL> HessianFactors::block_ldl(MatrixD h, Index block,
                                                           FeedbackOrder order) {
     Hasher hasher;
+    // By the bits of the very matrix: tensors of a group have column scales and permutations of
+    // their own, and a factor of another matrix would be a fault that nobody sees.
     const Index what[] = {h.rows(), h.cols(), block, static_cast<Index>(order)};
     hasher.add(what, sizeof(what));
     hasher.add(h.data(), static_cast<std::size_t>(h.size()) * sizeof(double));

@@ -62,6 +62,7 @@ void gather_vectors(const Matrix& x, const CodedTensor& tensor, Index col0, Inde
             vectors(static_cast<Index>(i), j) = x(row, col) / tensor.scale(row, col);
             weight += h_diagonal(col);
         }
+        // In units of the mean: k-means wants weights around 1, and diag(H) has any magnitude.
         weights[i] = static_cast<float>(weight / static_cast<double>(d) / mean);
     }
 }
@@ -71,6 +72,7 @@ std::vector<Segment> rate_segments(const Settings& s, const SharedCodes& shared,
                                    const BlockLDL& ldl) {
     const CodeFamily& family = family_of(s.code);
     VectorD d(static_cast<Index>(ldl.metrics.size()));
+    // D of the factorization, what a column's error costs once those after it have made up for it.
     for (Index k = 0; k < d.size(); ++k) d(k) = ldl.metrics[k](0, 0);
     const RateRange all = family.rates(s.code);
     const std::vector<double> distortions = family.distortions(s.code, shared);
@@ -159,6 +161,7 @@ Index outlier_columns(Index n, const Settings& s) {
                            : feedback_block(s);
     VQ_ASSERT(unit >= 1);
     const auto wanted = static_cast<Index>(std::llround(s.code.outliers * static_cast<double>(n)));
+    // Whole vectors and whole feedback blocks, since both codes meet at this column.
     const Index rounded = std::max(unit, wanted / unit * unit);
     return rounded < n ? rounded : 0;
 }

@@ -10,6 +10,7 @@ namespace vq {
 double planned_bits(TensorShape shape, const Settings& s, bool own_codebooks) {
     const TensorShape padded = padded_shape(shape, s);
     const Index outliers = outlier_columns(shape.cols, s);
+    // Streams are padded to whole bytes, as they are stored.
     const auto code_bits = [&](Index cols, int dim, int bits) {
         return 8.0 * static_cast<double>(packed_bytes(padded.rows * cols / dim, bits));
     };

@@ -67,6 +67,7 @@ Matrix solve_scales(const Matrix& w, const Matrix& h, const CodedTensor& tensor)
             bottom[p] += a[r].sum();
             const double size = a[r].diagonal().maxCoeff();
             if (one || !(size > 0)) continue;
+            // Groups that are all zero have no scale of their own to solve for.
             a[r].diagonal().array() += 1e-9 * size;
             const VectorD factor = a[r].ldlt().solve(VectorD(b.row(r).transpose()));
             for (Index g = 0; g < groups; ++g) {
@@ -123,6 +124,7 @@ std::vector<float> solve_codebooks(const Matrix& w, const Matrix& h, const Coded
     double rz = dot(r, z);
     const double first = rz;
     std::vector<float> pf(size);
+    // Five digits: the result is rounded to fp16.
     for (int it = 0; it < iterations && rz > 1e-10 * first && rz > 0; ++it) {
         std::transform(p.begin(), p.end(), pf.begin(),
                        [](double v) { return static_cast<float>(v); });
@@ -160,6 +162,7 @@ LocalMetrics local_metrics(const Matrix& h, Index col0, Index cols, Index width)
     for (Index c = col0; c < col0 + cols; c += width) {
         const MatrixD b = h.block(c, c, width, width).cast<double>();
         out.block.emplace_back(b.cast<float>());
+        // In fp64: neighbouring columns of H may be nearly the same.
         out.inverse.emplace_back(b.llt().solve(MatrixD::Identity(width, width)).cast<float>());
         out.shape.emplace_back((b / b.diagonal().mean()).cast<float>());
     }

@@ -147,6 +147,7 @@ void search_scales(const Matrix& w, const VectorD& h_diagonal, int steps, CodedT
                     squared.middleCols(c0, n) * h_diagonal.segment(c0, n);
             }
         });
+        // All rows share one scale: what counts is the sum of their errors.
         if (start.rows() == 1) error = MatrixD(error.colwise().sum());
         for (Index i = 0; i < least.rows(); ++i)
             for (Index g = 0; g < groups; ++g) {
