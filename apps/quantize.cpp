@@ -9,6 +9,7 @@
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "base/blas_check.h"
+#include "base/cancel.h"
 #include "io/files/output_checks.h"
 #include "io/hdf5/store.h"
 #include "model/session/session.h"
@@ -194,6 +195,7 @@ Answer run(const Options& options, const Common& common) {
 
     ProgressBar bar(common, "weights");
     const Progress progress = bar.progress();
+    const CancelScope stop(progress.cancelled);
     if (const std::string warning = blas_report().warning; !warning.empty()) progress.log(warning);
     if (options.hessians_from_file())
         session.use_hessians(options.hessians);

@@ -95,7 +95,7 @@ public:
                 for (const GgufTensor* tensor : stored.tensors) {
                     const ByteSpan data = part_bytes(*tensor, stored.source.expert);
                     hasher.add(ggml_type_name(static_cast<std::uint32_t>(tensor->type)));
-                    hasher.add(data.data(), data.size());
+                    hash_tensor(data.data(), data.size(), hasher);
                     file_.release(*tensor, data);
                 }
             });

@@ -100,7 +100,7 @@ public:
                                    const Stored& stored = find(name);
                                    const ByteSpan data = bytes_of(stored);
                                    hasher.add(std::string_view(stored.info->type_name));
-                                   hasher.add(data.data(), data.size());
+                                   hash_tensor(data.data(), data.size(), hasher);
                                    stored.file->file().release(data);
                                    if (stored.scales == nullptr) return;
                                    const ByteSpan scales = scales_of(stored);

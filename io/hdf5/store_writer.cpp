@@ -14,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "io/files/atomic_file.h"
@@ -254,6 +255,7 @@ void StoreWriter::finish(const StoreMeta& meta, const std::vector<std::string>& 
         for (const auto& [name, array] : meta.shared) codebooks.write(escape_link(name), array);
         h5::Group tensors = root.create_group("tensors");
         for (const std::string& name : order) {
+            check_cancelled();  // the parts stay, so that nothing is lost
             const StoredTensor tensor = impl_->read_part(name);
             h5::Group group = tensors.create_group(escape_link(name));
             write_tensor(group, tensor, /*with_seconds=*/false);

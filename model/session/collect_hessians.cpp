@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "io/families/linear_groups.h"
 #include "model/calibration.h"
@@ -12,6 +13,7 @@ namespace vq {
 HessianTotals collect_hessians(const WeightSource& source, const std::string& model,
                                const CalibrationText& text, Precision precision,
                                const std::string& out, Json provenance, const Progress& progress) {
+    const CancelScope stop(progress.cancelled);
     const std::string origin = source.origin_hash();
     if (origin.empty())
         throw Error("does not say which checkpoint it was made from", model,

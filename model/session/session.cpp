@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "io/families/linear_groups.h"
 #include "io/hdf5/store.h"
@@ -77,6 +78,7 @@ std::unique_ptr<LayerWalk> Session::start_walk(bool follow_original,
 QuantizeReport Session::quantize(const ModelPlan& plan, const StoreRequest& request,
                                  const Progress& progress) {
     VQ_ASSERT(!calibration_id_.empty());
+    const CancelScope stop(progress.cancelled);  // of the checkpoint's hash too
     HessianSource hessians;
     std::unique_ptr<LayerWalk> walk;
     if (file_.lookup) {

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <thread>
 
+#include "base/cancel.h"
+#include "io/checkpoints/checkpoint_hash.h"
 #include "io/checkpoints/file_tensors.h"
 #include "tests/io/formats_fixture.h"
 
@@ -62,6 +64,20 @@ protected:
     std::string weights_ = folder_ / "model.safetensors";
     std::string gguf_ = folder_ / "model.gguf";
 };
+
+TEST(CheckpointHash, ALongTensorCanBeStoppedAndIsHashedAsOne) {
+    std::vector<std::uint8_t> bytes(std::size_t{40} << 20);
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * i >> 9);
+    Hasher pieces;
+    hash_tensor(bytes.data(), bytes.size(), pieces);
+    Hasher whole;
+    whole.add(bytes.data(), bytes.size());
+    EXPECT_EQ(pieces.hex(), whole.hex());
+    int asked = 0;
+    const std::function<bool()> third = [&] { return ++asked == 3; };
+    const CancelScope cancel(third);
+    EXPECT_THROW(hash_tensor(bytes.data(), bytes.size(), pieces), Cancelled);
+}
 
 TEST_F(Checkpoint, FolderGivesTheWeightsInEveryType) {
     for (const TinyModel& model : variants) {

@@ -5,9 +5,11 @@
 #include <sys/wait.h>
 
 #include <atomic>
+#include <functional>
 #include <set>
 #include <thread>
 
+#include "base/cancel.h"
 #include "io/hdf5/store_layout.h"
 #include "io/hdf5/store_verify.h"
 #include "tests/io/hdf5/store_fixture.h"
@@ -148,6 +150,21 @@ TEST(Store, ResumedRunWritesTheSameBytes) {
     writer.finish(sample_meta(), kNames);
     EXPECT_TRUE(whole == slurp(folder / "cut"));
     EXPECT_THAT(folder.list(), ElementsAre("cut", "whole"));
+}
+
+TEST(Store, FinishingCanBeStoppedAndLosesNoPart) {
+    const TempFolder folder;
+    StoreWriter writer(folder / "s", "fp-1", false);
+    for (const std::string& name : kNames) writer.write_part(sample_tensor(name));
+    {
+        int asked = 0;
+        const std::function<bool()> second = [&] { return ++asked == 2; };
+        const CancelScope cancel(second);
+        EXPECT_THROW(writer.finish(sample_meta(), kNames), Cancelled);
+    }
+    EXPECT_THAT(folder.list(), ElementsAre("s.parts"));
+    writer.finish(sample_meta(), kNames);
+    EXPECT_TRUE(slurp(folder / "s") == slurp(write_sample_store(folder / "whole", kNames)));
 }
 
 TEST(Store, PartsOfAnotherRunAreRefusedByName) {
