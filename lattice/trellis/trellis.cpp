@@ -17,7 +17,9 @@ std::shared_ptr<Segment> read(const SegmentRecord& r, const SegmentPlace& place)
         r.tile_rows > trellis_most_rows || r.tile_rows % trellis_chunk != 0 ||
         t.padded_rows % static_cast<Index>(r.tile_rows) != 0 ||
         r.trellis_value != TrellisValue::byte_sum || !std::isfinite(r.gain[0]) ||
-        t.scale_kind == ScaleKind::group)
+        t.scale_kind == ScaleKind::group ||
+        // Another function of the state would need them: better refused than decoded as this one.
+        r.multiplier[1] != 0 || r.addend[0] != 0 || r.addend[1] != 0)
         fail_damaged("a trellis is out of range", place.where);
     const auto s = make_segment<TrellisSegment>(place);
     s->bits = static_cast<int>(r.trellis_bits);

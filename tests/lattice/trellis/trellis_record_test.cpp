@@ -36,6 +36,13 @@ TEST(TrellisRecord, OnlyValuesThatKernelsComputeAreTaken) {
         record.trellis_bits = bits;
         EXPECT_EQ(open_with(record), VQD_BAD_FILE) << bits;
     }
+    for (int field = 0; field < 3; ++field) {
+        decode::SegmentRecord record = good;
+        if (field == 0) record.multiplier[1] = 1;
+        if (field == 1) record.addend[0] = 1;
+        if (field == 2) record.addend[1] = 1;
+        EXPECT_EQ(open_with(record), VQD_BAD_FILE) << field;
+    }
     for (const std::uint32_t rows : {0, 16, 48, 128}) {
         decode::SegmentRecord record = good;
         record.tile_rows = rows;
