@@ -122,7 +122,8 @@ protected:
         s.code.rate = 2;
         s.code.tail = 16;
         s.code.stage_bits = {4, 3};
-        if (scope == CodebookScope::universal) s.code.stage_bits = {8, 8};
+        if (scope == CodebookScope::universal)
+            s.code.stage_bits = s.code.dim == 1 ? std::vector<int>{3} : std::vector<int>{8, 8};
         if (s.code.kind == "e8p") s.code.stage_bits = {16, 16};
         if (s.code.kind == "bitmod") s.code.stage_bits = {4};
         s.code.outliers = 0;
@@ -170,6 +171,12 @@ const CodebookScope scopes[] = {CodebookScope::tensor, CodebookScope::layer, Cod
                                 CodebookScope::universal};
 const char* method_for(CodebookScope scope) {
     return scope == CodebookScope::universal ? "rvq" : "vptq";  // universal codebooks have d = 8
+}
+
+/// Of values that are computed: there is nothing to train on a tensor.
+bool has_fixed_grid(const PresetInfo& preset) {
+    const Settings s = preset_settings(preset.name);
+    return s.code.kind == "grid" || s.code.grid != Grid::gaussian;
 }
 
 TEST_F(QuantizeModel, StoreDecodesToTheWeightsThatTheTextFlowedThrough) {
@@ -257,9 +264,10 @@ TEST_F(QuantizeModel, BiasesTakeTheMeanErrorOfOutputs) {
 }
 
 TEST_F(QuantizeModel, ByteIdenticalAtOneAndTwoThreadsAndWhenRepeated) {
-    for (const char* method : {"rvq", "vptq", "gptvq", "aqlm", "higgs", "pb-llm", "db-llm",
-                               "quip-sharp", "squeezellm", "lq-lora", "best", "bitmod"}) {
-        const Settings s = settings(method, CodebookScope::tensor);
+    for (const PresetInfo& preset : presets()) {
+        const std::string& method = preset.name;
+        const Settings s = settings(
+            method, has_fixed_grid(preset) ? CodebookScope::universal : CodebookScope::tensor);
         {
             const Threads one(1);
             run(path("one.vq.h5"), s);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "tests/vq/layer_fixture.h"
 #include "tests/vq/shared_grids.h"
@@ -19,11 +21,18 @@ using test::gaussian;
 using test::hessian_of;
 using test::no_shared;
 
+/// With one scale.
+Settings first_of(const std::string& method, const std::vector<Settings>& all) {
+    return *std::find_if(all.begin(), all.end(),
+                         [&](const Settings& s) { return s.method == method; });
+}
+
+/// Every preset with codebooks of the tensor's own. Grids by column have none: see below.
 std::vector<Settings> variants() {
     std::vector<Settings> all;
-    for (const char* method : {"rvq", "vptq", "gptvq", "gptq", "aqlm", "awq", "pb-llm", "db-llm",
-                               "quip-sharp", "best", "bitmod"}) {
-        Settings s = preset_settings(method);
+    for (const PresetInfo& preset : presets()) {
+        Settings s = preset_settings(preset.name);
+        if (s.code.kind == "grid") continue;
         s.code.scope = CodebookScope::tensor;
         s.code.grid = Grid::gaussian;
         s.code.kmeans.iterations = 3;
@@ -46,7 +55,7 @@ std::vector<Settings> variants() {
             all.push_back(s);
         }
     }
-    Settings outliers_along_inputs = all[6];  // gptvq, one scale
+    Settings outliers_along_inputs = first_of("gptvq", all);
     outliers_along_inputs.transform.permute = true;
     outliers_along_inputs.code.outliers = 0.2;
     all.push_back(outliers_along_inputs);
@@ -130,7 +139,7 @@ TEST(StoredTensor, BytesTakeThePlannedBitsAndComeBack) {
 }
 
 TEST(StoredTensor, EveryDamageIsAnErrorThatNamesTheTensor) {
-    const Settings s = variants()[3];  // vptq: permutation, column scale, two segments
+    const Settings s = first_of("vptq", variants());  // permutation, column scale, two segments
     const StoredTensor good = store_tensor("layer.w", quantize(s, 24, 48), s.method);
     const auto expect_error = damage_check(good);
     for (const auto& entry : good.arrays) {
