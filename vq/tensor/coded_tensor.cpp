@@ -46,6 +46,7 @@ void CodedTensor::set_scales(const Matrix& scales) {
     scales_ = scales;
     if (layout_.scope == ScaleLayout::Scope::tensor) return;
     for (Index i = 0; i < scales_.size(); ++i)
+        // Below the largest of fp16, so that rounding makes no infinity of one.
         scales_.data()[i] = round_to_half(std::clamp(scales_.data()[i], -65000.0F, 65000.0F));
 }
 
@@ -118,6 +119,8 @@ void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_
         std::vector<float> xhat(x.size());
         std::vector<float> local(static_cast<std::size_t>(d * d));
         std::vector<std::uint64_t> found(static_cast<std::size_t>(rows_n * words));
+        // Columns first: all rows have the same local metric there, for which an encoder prepares
+        // once.
         for (Index g = 0; g < groups; ++g) {
             const Index c = g * d;
             for (Index i = 0; i < rows_n; ++i) {
@@ -130,6 +133,7 @@ void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_
                         local[a * d + b] = metric[(c + a) * cols_n + c + b];
             for (Index i = 0; codes != nullptr && i < rows_n; ++i)
                 s.codes.read(code_index(s, row0 + i, col0 + c), 1, &found[i * words]);
+            // The nearest value to a single weight is the best under any weight.
             search(x.data(), rows_n, metric != nullptr && d > 1 ? local.data() : nullptr,
                    found.data(), xhat.data());
             for (Index i = 0; i < rows_n; ++i) {

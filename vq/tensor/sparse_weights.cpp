@@ -74,6 +74,8 @@ SparseWeights fit_sparse(const Matrix& residual, const MatrixD& h, Index count) 
         const VectorD solved = part.llt().solve(rhs);
         for (Index a = 0; a < k; ++a) {
             const double plain = residual(i, out.column[first + a]);
+            // Columns that always go together leave no single solution: what the codes lack does as
+            // well.
             const double x = std::isfinite(solved(a)) ? solved(a) : plain;
             out.value[first + a] =
                 round_to_half(static_cast<float>(std::clamp(x, -65000.0, 65000.0)));

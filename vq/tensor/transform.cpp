@@ -180,6 +180,7 @@ Transform make_transform(const TransformSettings& settings, const Matrix& w,
     if (settings.column_scale != TransformSettings::ColumnScale::none) {
         const VectorD energy =
             w.cast<double>().colwise().squaredNorm().transpose() / static_cast<double>(w.rows());
+        // Columns of zeros get some scale, and none divides by zero.
         const double floor = 1e-12 * energy.mean() + 1e-300;
         VectorD d(n);
         for (Index j = 0; j < n; ++j) {
@@ -207,6 +208,7 @@ Transform make_transform(const TransformSettings& settings, const Matrix& w,
         step.kind = Kind::permutation;
         step.order.resize(static_cast<std::size_t>(n));
         std::iota(step.order.begin(), step.order.end(), 0u);
+        // Stable: columns of equal size keep their order, whatever library sorts.
         std::stable_sort(
             step.order.begin(), step.order.end(),
             [&](std::uint32_t a, std::uint32_t b) { return diagonal(a) > diagonal(b); });
