@@ -81,15 +81,17 @@ inline std::vector<std::uint8_t> pack_codes(std::span<const std::uint64_t> words
         out.reserve(static_cast<std::size_t>(packed_bytes(count, width)));
         for (std::int64_t i = 0; i < count; ++i)
             for (int b = 0; b < width; b += 8)
-                out.push_back(static_cast<std::uint8_t>(words[i * each + b / 64] >> (b % 64)));
+                out.push_back(
+                    static_cast<std::uint8_t>(words.data()[i * each + b / 64] >> (b % 64)));
         return out;
     }
     std::vector<std::uint8_t> out(static_cast<std::size_t>(packed_bytes(count, width)));
     for (std::int64_t i = 0; i < count; ++i)
         for (int b = 0; b < width; ++b) {
-            const std::uint64_t bit = words[i * each + b / 64] >> (b % 64) & 1;
+            const std::uint64_t bit = words.data()[i * each + b / 64] >> (b % 64) & 1;
             const std::int64_t at = i * width + b;
-            out[at / 8] = static_cast<std::uint8_t>(out[at / 8] | bit << (at % 8));
+            std::uint8_t& byte = out.data()[at / 8];
+            byte = static_cast<std::uint8_t>(byte | bit << (at % 8));
         }
     return out;
 }
@@ -106,14 +108,14 @@ inline std::vector<std::uint64_t> unpack_codes(std::span<const std::uint8_t> byt
         const std::uint8_t* from = bytes.data();
         for (std::int64_t i = 0; i < count; ++i)
             for (int b = 0; b < width; b += 8)
-                out[i * each + b / 64] |= std::uint64_t{*from++} << (b % 64);
+                out.data()[i * each + b / 64] |= std::uint64_t{*from++} << (b % 64);
         return out;
     }
     for (std::int64_t i = 0; i < count; ++i)
         for (int b = 0; b < width; ++b) {
             const std::int64_t at = i * width + b;
-            out[i * each + b / 64] |= static_cast<std::uint64_t>(bytes[at / 8] >> (at % 8) & 1)
-                                      << (b % 64);
+            const int bit = bytes.data()[at / 8] >> (at % 8) & 1;
+            out.data()[i * each + b / 64] |= static_cast<std::uint64_t>(bit) << (b % 64);
         }
     return out;
 }

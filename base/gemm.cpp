@@ -112,7 +112,7 @@ void add_gram(const float* x, Index tokens, Index n, MatrixD& h) {
                          product.data(), mj);
             for (Index a = 0; a < mi; ++a)
                 for (Index b = 0; b < mj; ++b)
-                    h(i0 + a, j0 + b) += static_cast<double>(product[a * mj + b]);
+                    h(i0 + a, j0 + b) += static_cast<double>(product.data()[a * mj + b]);
         }
         // Mirror: the upper triangle is a copy, so that H stays exactly symmetric.
         for (Index a = 0; a < mi; ++a)
@@ -134,7 +134,7 @@ void add_cross(const float* a, Index p, const float* b, Index q, Index tokens, M
                          p, b + r * q + j0, q, 0.0F, product.data(), mj);
             for (Index x = 0; x < mi; ++x)
                 for (Index y = 0; y < mj; ++y)
-                    c(i0 + x, j0 + y) += static_cast<double>(product[x * mj + y]);
+                    c(i0 + x, j0 + y) += static_cast<double>(product.data()[x * mj + y]);
         }
     });
 }

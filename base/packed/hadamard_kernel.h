@@ -21,7 +21,7 @@ void mix(const float* x, Index m, const float* signs, float norm, float* y) {
     const V scale = V::set(norm);
     for (Index k = 0; k < m; k += V::width)
         for (int i = 0; i < P; i += Block) {
-            V sum[Block];
+            V sum[std::size_t{Block}];
             for (V& s : sum) s = V::set(0.0F);
             for (int j = 0; j < P; ++j) {
                 const V v = V::load(x + j * m + k);

@@ -22,7 +22,7 @@ using WidePanel = __m256i[2 * token_quads][panel_rows / 8];
 template <int Tokens>
 void block(const WidePanel& wide, const float* row_scales, const PanelInputs& x, Index quads,
            Index first, float* y, Index stride) {
-    std::int32_t in[Tokens][2 * token_quads];
+    std::int32_t in[std::size_t{Tokens}][2 * token_quads];
     for (int t = 0; t < Tokens; ++t)
         for (Index q = 0; q < quads; ++q) {
             const std::uint32_t four = x.quads[(first + t) * token_quads + q];
@@ -33,7 +33,7 @@ void block(const WidePanel& wide, const float* row_scales, const PanelInputs& x,
             in[t][2 * q + 1] = (byte(1) & 0xFFFF) | byte(3) * 65536;
         }
     for (int r = 0; r < panel_rows / 8; r += 2) {
-        __m256i sum[Tokens][2];
+        __m256i sum[std::size_t{Tokens}][2];
         for (int t = 0; t < Tokens; ++t)
             for (int k = 0; k < 2; ++k) sum[t][k] = _mm256_set1_epi32(-128 * x.sums[first + t]);
         for (Index c = 0; c < 2 * quads; ++c) {

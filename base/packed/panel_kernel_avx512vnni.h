@@ -19,7 +19,7 @@ void block(const PanelWeights& w, const PanelInputs& x, Index quads, Index first
     constexpr int parts = panel_rows / 16;
     constexpr Index token_quads = activation_group / 4;
     const std::uint32_t* inputs = x.quads + first * token_quads;
-    __m512i sum[Tokens][parts];
+    __m512i sum[std::size_t{Tokens}][parts];
     for (int t = 0; t < Tokens; ++t)
         for (int k = 0; k < parts; ++k) sum[t][k] = _mm512_set1_epi32(-128 * x.sums[first + t]);
     for (Index q = 0; q < quads; ++q) {

@@ -46,11 +46,15 @@ struct QueryTile {
     }
 };
 
+/// Of each point of a tile and each register of lanes.
+template <class Simd>
+using Scores = typename Simd::F[std::size_t{Simd::queries}][std::size_t{Simd::vectors}];
+
 /// score[q][v] of one step; `rows` points at the step's first lane in its block.
 template <class Simd, bool weighted>
-[[gnu::always_inline]] inline void score_step(
-    const float* rows, std::int64_t d, const QueryTile<Simd, weighted>& tile,
-    typename Simd::F (&score)[Simd::queries][Simd::vectors]) {
+[[gnu::always_inline]] inline void score_step(const float* rows, std::int64_t d,
+                                              const QueryTile<Simd, weighted>& tile,
+                                              Scores<Simd>& score) {
     constexpr int Q = Simd::queries;
     constexpr int V = Simd::vectors;
     const float* start = weighted ? rows + (d + 1) * block_lanes : rows;
@@ -62,7 +66,7 @@ template <class Simd, bool weighted>
     }
     for (std::int64_t j = 0; j < d; ++j) {
         rows += block_lanes;
-        typename Simd::F c[V];
+        typename Simd::F c[std::size_t{V}];
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) c[v] = Simd::load(rows + v * Simd::width);
 #pragma GCC unroll 8
@@ -95,8 +99,8 @@ void nearest_batch(const BlockedCodebook& book, const float* x, const float* w, 
     constexpr int V = Simd::vectors;
     constexpr int step_lanes = V * Simd::width;
     constexpr int tiles = 48 / Q;  // points a batch: their state stays in L2 or better
-    QueryTile<Simd, weighted> tile[tiles];
-    LaneBest<Simd> best[tiles * Q];
+    QueryTile<Simd, weighted> tile[std::size_t{tiles}];
+    LaneBest<Simd> best[std::size_t{tiles * Q}];
     const std::int64_t block_floats = (book.d + 2) * block_lanes;
     std::int64_t chunk = chunk_bytes / (block_floats * static_cast<std::int64_t>(sizeof(float)));
     chunk = chunk < 1 ? 1 : chunk;
@@ -113,13 +117,13 @@ void nearest_batch(const BlockedCodebook& book, const float* x, const float* w, 
         for (std::int64_t b0 = 0; b0 < book.blocks; b0 += chunk) {
             const std::int64_t b1 = b0 + chunk < book.blocks ? b0 + chunk : book.blocks;
             for (int g = 0; g < used_tiles; ++g) {
-                LaneBest<Simd> state[Q];
+                LaneBest<Simd> state[std::size_t{Q}];
 #pragma GCC unroll 8
                 for (int q = 0; q < Q; ++q) state[q] = best[g * Q + q];
                 const float* rows = book.rows + b0 * block_floats;
                 for (std::int64_t b = b0; b < b1; ++b, rows += block_floats) {
                     for (int lane = 0; lane < block_lanes; lane += step_lanes) {
-                        typename Simd::F score[Q][V];
+                        Scores<Simd> score;
                         score_step<Simd, weighted>(rows + lane, book.d, tile[g], score);
 #pragma GCC unroll 8
                         for (int v = 0; v < V; ++v) {
@@ -310,9 +314,9 @@ void nearest_t_batch(const BlockedCodebook& book, const float* x, const float* w
     constexpr int W = Simd::width;
     constexpr int step_lanes = V * W;
     QueryTile<Simd, weighted> tile;
-    Candidates of[Q];
-    alignas(64) float buffer[Q][head_blocks * block_lanes];
-    alignas(64) float minima[Q][rank_window + rank_slack];
+    Candidates of[std::size_t{Q}];
+    alignas(64) float buffer[std::size_t{Q}][head_blocks * block_lanes];
+    alignas(64) float minima[std::size_t{Q}][rank_window + rank_slack];
     const std::int64_t block_floats = (book.d + 2) * block_lanes;
     // Twice as many streams as results at least, so that the bound is tight.
     const int classes = t <= 16 ? 1 : t <= 32 ? 2 : 4;
@@ -325,14 +329,14 @@ void nearest_t_batch(const BlockedCodebook& book, const float* x, const float* w
 
         for (int c = 0; c < classes; ++c) {
             for (int lane = 0; lane < block_lanes; lane += step_lanes) {
-                typename Simd::F least[Q][V];
+                Scores<Simd> least;
 #pragma GCC unroll 8
                 for (int q = 0; q < Q; ++q) {
 #pragma GCC unroll 8
                     for (int v = 0; v < V; ++v) least[q][v] = Simd::infinity();
                 }
                 for (std::int64_t b = c; b < head; b += classes) {
-                    typename Simd::F score[Q][V];
+                    Scores<Simd> score;
                     score_step<Simd, weighted>(book.rows + b * block_floats + lane, book.d, tile,
                                                score);
                     float* to = buffer[0] + b * block_lanes + lane;
@@ -371,7 +375,7 @@ void nearest_t_batch(const BlockedCodebook& book, const float* x, const float* w
         const float* rows = book.rows + head * block_floats;
         for (std::int64_t b = head; b < book.blocks; ++b, rows += block_floats) {
             for (int lane = 0; lane < block_lanes; lane += step_lanes) {
-                typename Simd::F score[Q][V];
+                Scores<Simd> score;
                 score_step<Simd, weighted>(rows + lane, book.d, tile, score);
 #pragma GCC unroll 8
                 for (int q = 0; q < Q; ++q) {

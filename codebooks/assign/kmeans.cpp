@@ -127,7 +127,9 @@ std::vector<Index> draw_distinct(const TrainingSet& set, Index count, std::uint6
     std::vector<Index> order(n);
     std::iota(order.begin(), order.end(), Index{0});
     const auto before = [&](Index a, Index b) {
-        return key[a] != key[b] ? key[a] > key[b] : a < b;
+        const double ka = key.data()[a];
+        const double kb = key.data()[b];
+        return ka != kb ? ka > kb : a < b;
     };
 
     std::unordered_set<Index, PointHash, PointEqual> seen(16, PointHash{&set}, PointEqual{&set});

@@ -126,7 +126,7 @@ void BitmodCode::encode(const float* x, Index n, const float* metric, std::uint6
         }
         pack(kept, best.data(), codes + i * words());
         for (int j = 0; j < dim_; ++j)
-            xhat[i * dim_ + j] = values_[static_cast<std::size_t>(kept)][best[j]];
+            xhat[i * dim_ + j] = values_[static_cast<std::size_t>(kept)][best.data()[j]];
     }
 }
 

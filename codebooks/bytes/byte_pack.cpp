@@ -57,7 +57,7 @@ std::vector<std::uint8_t> byte_layout(std::span<const std::uint64_t> codes, Inde
                     block[byte_position(i % byte_tile, j)] = static_cast<std::uint8_t>(
                         ByteCode::value_of(code, static_cast<int>(j)) + byte_offset);
             }
-            std::memcpy(block + i % byte_tile * sizeof(Half), &scale, sizeof(Half));
+            std::memcpy(block + i % byte_tile * Index{sizeof(Half)}, &scale, sizeof(Half));
         }
     return out;
 }

@@ -44,7 +44,7 @@ static inline int iq4nl_shift(Index j) {
     return static_cast<int>(j % 8 / 4) * 4;
 }
 static inline std::uint8_t iq4nl_value(const std::uint8_t* block, Index r, Index j) {
-    return iq4nl_bytes[block[iq4nl_byte(r, j)] >> iq4nl_shift(j) & 15u];
+    return iq4nl_bytes[std::uint32_t{block[iq4nl_byte(r, j)]} >> iq4nl_shift(j) & 15u];
 }
 
 extern const PackedCode iq4nl_code;

@@ -48,9 +48,10 @@ void AdditiveSearch::extend(Candidates& c, std::size_t stage, Index t, Index kee
             return di[a] < di[b] || (di[a] == di[b] && a < b);
         });
         for (Index b = 0; b < keep; ++b) {
-            const Index from = i * c.width + order[b] / t;
-            const std::uint64_t code = found[i * total + order[b]];
-            next.codes[i * keep + b] = c.codes[from] | code << shift_[stage];
+            const Index winner = order.data()[b];
+            const Index from = i * c.width + winner / t;
+            const std::uint64_t code = found.data()[i * total + winner];
+            next.codes.data()[i * keep + b] = c.codes.data()[from] | code << shift_[stage];
             const float* r = c.residual.data() + from * d_;
             const float* w = codebooks_[stage].data() + static_cast<Index>(code) * d_;
             float* out = next.residual.data() + (i * keep + b) * d_;
@@ -68,10 +69,11 @@ void AdditiveSearch::append(Candidates& c, const float* x, const std::uint64_t* 
     next.codes.resize(static_cast<std::size_t>(n * next.width));
     next.residual.resize(static_cast<std::size_t>(n * next.width * d_));
     for (Index i = 0; i < n; ++i) {
-        std::copy_n(&c.codes[i * c.width], c.width, &next.codes[i * next.width]);
-        std::copy_n(&c.residual[i * c.width * d_], c.width * d_,
-                    &next.residual[i * next.width * d_]);
-        next.codes[i * next.width + c.width] = codes[i];
+        std::uint64_t* to = next.codes.data() + i * next.width;
+        std::copy_n(c.codes.data() + i * c.width, c.width, to);
+        to[c.width] = codes[i];
+        std::copy_n(c.residual.data() + i * c.width * d_, c.width * d_,
+                    next.residual.data() + i * next.width * d_);
         float* out = next.residual.data() + (i * next.width + c.width) * d_;
         std::copy_n(x + i * d_, d_, out);
         for (std::size_t m = 0; m < codebooks_.size(); ++m) {
@@ -85,19 +87,22 @@ void AdditiveSearch::append(Candidates& c, const float* x, const std::uint64_t* 
 /// Chooses every stage of every candidate again, the others fixed.
 void AdditiveSearch::revise(Candidates& c) const {
     const auto total = static_cast<Index>(c.codes.size());
+    std::uint64_t* codes = c.codes.data();
     std::vector<std::uint32_t> found(c.codes.size());
     for (std::size_t m = 0; m < codebooks_.size(); ++m) {
         for (Index i = 0; i < total; ++i) {
-            const float* w = codebooks_[m].data() + static_cast<Index>(word(c.codes[i], m)) * d_;
+            const float* w = codebooks_[m].data() + static_cast<Index>(word(codes[i], m)) * d_;
             // What this stage alone has to come near to.
-            for (Index j = 0; j < d_; ++j) c.residual[i * d_ + j] += w[j];
+            float* r = c.residual.data() + i * d_;
+            for (Index j = 0; j < d_; ++j) r[j] += w[j];
         }
         assigners_[m].nearest(c.residual.data(), total, found.data(), nullptr);
         for (Index i = 0; i < total; ++i) {
-            const std::uint64_t old = word(c.codes[i], m);
-            c.codes[i] ^= (old ^ found[i]) << shift_[m];
-            const float* w = codebooks_[m].data() + static_cast<Index>(found[i]) * d_;
-            for (Index j = 0; j < d_; ++j) c.residual[i * d_ + j] -= w[j];
+            const std::uint32_t chosen = found.data()[i];
+            codes[i] ^= (word(codes[i], m) ^ chosen) << shift_[m];
+            const float* w = codebooks_[m].data() + static_cast<Index>(chosen) * d_;
+            float* r = c.residual.data() + i * d_;
+            for (Index j = 0; j < d_; ++j) r[j] -= w[j];
         }
     }
 }
@@ -134,7 +139,7 @@ void AdditiveSearch::run(const float* x, Index n, int beam, int revisions, bool 
             least = cost;
             best = b;
         }
-        codes[i] = c.codes[i * c.width + best];
+        codes[i] = c.codes.data()[i * c.width + best];
     }
 }
 

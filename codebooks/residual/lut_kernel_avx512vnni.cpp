@@ -117,7 +117,7 @@ void add_stage(const std::uint8_t* table, int extra, const std::uint8_t* codes, 
         }
         return;
     }
-    __m512i found[T];
+    __m512i found[std::size_t{T}];
     for (int part = 0; part < 1 << extra; ++part) {
         const Table entries(table + 256 * part);
         for (int t = 0; t < T; ++t) {
@@ -141,7 +141,7 @@ void add_stage(const std::uint8_t* table, int extra, const std::uint8_t* codes, 
 template <int T>
 void block_rows(const LutSegment& s, const std::uint8_t* table, const std::uint8_t* codes,
                 Index groups, Index ahead, float scale, float* y) {
-    Sums sums[T];
+    Sums sums[std::size_t{T}];
     const Index unit = lut_unit(s);
     const Index stride = groups * unit;
     for (Index g = 0; g < groups; ++g) {

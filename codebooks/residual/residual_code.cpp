@@ -68,8 +68,8 @@ std::vector<Matrix> solve_jointly(const std::vector<Matrix>& codebooks,
         Index offset = 0;
         int shift = 0;
         for (std::size_t m = 0; m < codebooks.size(); ++m) {
-            at[m] =
-                offset + static_cast<Index>((codes[i] >> shift) & ((1ull << stage_bits[m]) - 1));
+            at[m] = offset +
+                    static_cast<Index>((codes.data()[i] >> shift) & ((1ull << stage_bits[m]) - 1));
             shift += stage_bits[m];
             offset += codebooks[m].rows();
         }
@@ -272,7 +272,7 @@ std::vector<int> split_bits(int bits, int most) {
     VQ_ASSERT(bits >= 1 && most >= 1);
     const int stages = (bits + most - 1) / most;
     std::vector<int> out(static_cast<std::size_t>(stages));
-    for (int m = 0; m < stages; ++m) out[m] = bits / stages + (m < bits % stages ? 1 : 0);
+    for (int m = 0; m < stages; ++m) out.data()[m] = bits / stages + (m < bits % stages ? 1 : 0);
     return out;
 }
 

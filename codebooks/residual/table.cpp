@@ -2,7 +2,6 @@
 #include "codebooks/residual/table.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "base/packed/packed_code.h"
@@ -83,7 +82,7 @@ void band_rows(const TableSegment& s, const ByteActivations& x, Index row, Index
             for (int m = 0; m < s.stages; ++m) {
                 const std::uint8_t* words = s.vectors[m]->bytes.data();
                 const float factor = x.scales[g] * s.vectors[m]->step;
-                std::array<std::int32_t, table_most_dim> sums{};
+                std::int32_t sums[table_most_dim] = {};
                 for (Index i = g * width; i < end; ++i) {
                     const std::uint8_t* word = words + table_entry(s, codes, i, m) * 8;
                     // Beyond `dim` entries meet inputs that are zero, or sums that nobody reads.

@@ -35,7 +35,7 @@ double distortion(const vq::Code& code, const vq::Matrix& x) {
         std::vector<std::uint64_t> codes(static_cast<std::size_t>(n));
         vq::Matrix xhat(n, x.cols());
         code.encode(x.data() + i * x.cols(), n, nullptr, codes.data(), xhat.data());
-        sums[b] = (x.middleRows(i, n) - xhat).cast<double>().squaredNorm();
+        sums.data()[b] = (x.middleRows(i, n) - xhat).cast<double>().squaredNorm();
     });
     double sum = 0;
     for (const double s : sums) sum += s;

@@ -45,7 +45,7 @@ std::shared_ptr<const ResidualCode> universal_code(int dim, std::span<const int>
         const std::size_t header = 10 + (data.bytes[8] | std::size_t{data.bytes[9]} << 8);
         std::size_t words = 0;
         for (const int b : stage_bits) words += std::size_t{1} << b;
-        VQ_ASSERT(data.size == header + words * dim * sizeof(Half));
+        VQ_ASSERT(data.size == header + words * static_cast<std::size_t>(dim) * sizeof(Half));
         const unsigned char* at = data.bytes + header;
         std::vector<Matrix> codebooks;
         for (const int b : stage_bits) {

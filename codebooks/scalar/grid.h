@@ -49,9 +49,11 @@ static inline int grid_shift(int w, Index j) {
 }
 static inline std::uint32_t grid_field(const std::uint8_t* codes, int bits, Index r, Index j) {
     const int w = bits == 3 ? 2 : bits;
-    std::uint32_t code = codes[grid_byte(w, r, j)] >> grid_shift(w, j) & ((1u << w) - 1u);
+    std::uint32_t code =
+        std::uint32_t{codes[grid_byte(w, r, j)]} >> grid_shift(w, j) & ((1u << w) - 1u);
     if (bits == 3)
-        code |= (codes[8 * grid_tile + grid_byte(1, r, j)] >> grid_shift(1, j) & 1u) << 2;
+        code |= (std::uint32_t{codes[8 * grid_tile + grid_byte(1, r, j)]} >> grid_shift(1, j) & 1u)
+                << 2;
     return code;
 }
 

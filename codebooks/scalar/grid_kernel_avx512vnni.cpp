@@ -30,8 +30,7 @@ void fields(const Step& step, __m512i values, const F& f) {
     for (int d = 0; d < Bits; ++d)
         for (int n = 0; n < count; ++n)
             for (int i = 0; i < parts; ++i) {
-                const __m512i code =
-                    _mm512_srli_epi16(step.word(d, i), static_cast<unsigned>(Bits * n));
+                const __m512i code = _mm512_srli_epi16(step.word(d, i), Bits * n);
                 f(d * count + n, i, _mm512_permutexvar_epi8(code, values));
             }
 }
@@ -42,11 +41,10 @@ void fields_of_3(const Step& step, __m512i values, const F& f) {
     const __m512i third = _mm512_set1_epi8(4);
     for (int n = 0; n < 8; ++n)
         for (int i = 0; i < parts; ++i) {
-            const __m512i low =
-                _mm512_srli_epi16(step.word(n / 4, i), static_cast<unsigned>(2 * (n % 4)));
+            const __m512i low = _mm512_srli_epi16(step.word(n / 4, i), 2 * (n % 4));
             const __m512i word = step.word(2, i);
-            const __m512i high = n < 2 ? _mm512_slli_epi16(word, static_cast<unsigned>(2 - n))
-                                       : _mm512_srli_epi16(word, static_cast<unsigned>(n - 2));
+            const __m512i high =
+                n < 2 ? _mm512_slli_epi16(word, 2 - n) : _mm512_srli_epi16(word, n - 2);
             // Bit 2 from the one, bits 0 and 1 from the other; the index's higher bits do not
             // matter.
             const __m512i code = _mm512_ternarylogic_epi32(third, high, low, 0xCA);

@@ -2,7 +2,6 @@
 #include "lattice/e8p/e8p_code.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/error.h"
 #include "lattice/e8p/e8p_table.h"
@@ -50,24 +49,24 @@ std::uint64_t E8pCode::encode_one(const float* x, const float* metric) const {
     // compared.
     const int first = two || metric != nullptr ? beam_ : 1;
     const int second = metric != nullptr ? std::max(1, beam_ / 4) : 1;
-    std::array<float, e8_dim> scaled;
-    std::array<float, e8_dim> error;
-    std::array<std::uint16_t, Assigner::max_t> codes;
-    std::array<std::uint16_t, Assigner::max_t> next;
-    std::array<std::uint32_t, Assigner::max_t> next_short;
-    std::array<float, Assigner::max_t> distance;
+    float scaled[e8_dim];
+    float error[e8_dim];
+    std::uint16_t codes[Assigner::max_t];
+    std::uint16_t next[Assigner::max_t];
+    std::uint32_t next_short[Assigner::max_t];
+    float distance[Assigner::max_t];
     for (int i = 0; i < e8_dim; ++i) scaled[i] = x[i] / gains_[0];
-    e8p_nearest(scaled.data(), first, codes.data(), distance.data());
+    e8p_nearest(scaled, first, codes, distance);
     if (first == 1 && !two) return codes[0];
     std::uint64_t best = 0;
     float least = 0;
     bool any = false;
     const auto consider = [&](std::uint64_t code) {
-        std::array<float, e8_dim> xhat;
+        float xhat[e8_dim];
         // By decode(): what is compared is, to the last bit, what will be read back.
-        decode(&code, 1, xhat.data());
+        decode(&code, 1, xhat);
         for (int i = 0; i < e8_dim; ++i) error[i] = x[i] - xhat[i];
-        const float c = cost(error.data(), metric);
+        const float c = cost(error, metric);
         if (any && !(c < least)) return;
         any = true;
         least = c;
@@ -78,13 +77,13 @@ std::uint64_t E8pCode::encode_one(const float* x, const float* metric) const {
             consider(codes[a]);
             continue;
         }
-        std::array<float, e8_dim> point;
-        e8p_decode(codes[a], point.data());
+        float point[e8_dim];
+        e8p_decode(codes[a], point);
         for (int i = 0; i < e8_dim; ++i) scaled[i] = (x[i] - point[i] * gains_[0]) / gains_[1];
         if (stage_bits_[1] == 16) {
-            e8p_nearest(scaled.data(), second, next.data(), distance.data());
+            e8p_nearest(scaled, second, next, distance);
         } else {
-            short_vectors_.nearest_t(scaled.data(), 1, second, next_short.data(), nullptr);
+            short_vectors_.nearest_t(scaled, 1, second, next_short, nullptr);
             for (int b = 0; b < second; ++b) next[b] = static_cast<std::uint16_t>(next_short[b]);
         }
         for (int b = 0; b < second; ++b)
@@ -100,16 +99,16 @@ void E8pCode::encode(const float* x, Index n, const float* metric, std::uint64_t
 }
 
 void E8pCode::decode(const std::uint64_t* codes, Index n, float* xhat) const {
-    std::array<float, e8_dim> point;
+    float point[e8_dim];
     for (Index i = 0; i < n; ++i) {
         float* out = xhat + i * e8_dim;
-        e8p_decode(static_cast<std::uint16_t>(codes[i]), point.data());
+        e8p_decode(static_cast<std::uint16_t>(codes[i]), point);
         for (int j = 0; j < e8_dim; ++j) out[j] = point[j] * gains_[0];
         if (stage_bits_.size() == 1) continue;
         const std::uint64_t rest = codes[i] >> 16;
-        const float* p = point.data();
+        const float* p = point;
         if (stage_bits_[1] == 16)
-            e8p_decode(static_cast<std::uint16_t>(rest), point.data());
+            e8p_decode(static_cast<std::uint16_t>(rest), point);
         else
             p = e8_short_vectors().data() + static_cast<Index>(rest & 0xFF) * e8_dim;
         for (int j = 0; j < e8_dim; ++j) out[j] += p[j] * gains_[1];

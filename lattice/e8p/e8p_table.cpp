@@ -130,7 +130,8 @@ void e8p_nearest(const float* x, int count, std::uint16_t* codes, float* distanc
             squared[half] += t[i] * t[i];
         }
         score_patterns(t.data(), score.data() + half * e8p_patterns);
-        for (int k = 0; k < e8p_patterns; ++k) score[half * e8p_patterns + k] += squared[half];
+        for (int k = 0; k < e8p_patterns; ++k)
+            score.data()[half * e8p_patterns + k] += squared[half];
     }
     const auto before = [&](int a, int b) {
         const float sa = score[static_cast<std::size_t>(a)];

@@ -75,7 +75,7 @@ void strip(const TrellisSegment& s, const Value& value, const Shuffles& shuffles
     const Index pair_bytes = trellis_pair_bytes(s);
     const Index chunk_bytes = 8 * s.bits;
     const __mmask64 wrapped = ~__mmask64{0} << chunk_bytes;
-    __m512i sum[2 * Chunks];
+    __m512i sum[std::size_t{2 * Chunks}];
     for (__m512i& v : sum) v = _mm512_setzero_si512();
     for (Index p = begin; p < end; ++p) {
         const std::uint8_t* first = codes + (p - begin) * pair_bytes;

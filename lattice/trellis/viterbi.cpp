@@ -68,26 +68,26 @@ void Viterbi::encode(const float* x, int steps, int tail, ViterbiWorkspace& work
     // The end of the sequence, then its start: a path through both is free of the constraint and
     // closes as well as it can.
     for (int i = 0; i < side; ++i) {
-        seam[i] = fixed(x[steps - side + i]);
-        seam[side + i] = fixed(x[i]);
+        seam.data()[i] = fixed(x[steps - side + i]);
+        seam.data()[side + i] = fixed(x[i]);
     }
     std::vector<std::uint16_t> path(seam.size());
     search(seam, -1, workspace, path.data());
-    encode_with_overlap(x, steps, path[side] >> bits_, workspace, states);
+    encode_with_overlap(x, steps, path.data()[side] >> bits_, workspace, states);
 }
 
 void Viterbi::encode_with_overlap(const float* x, int steps, int overlap,
                                   ViterbiWorkspace& workspace, std::uint16_t* states) const {
     VQ_ASSERT(overlap >= 0 && overlap < trellis_states >> bits_);
     std::vector<std::int16_t> sequence(static_cast<std::size_t>(steps));
-    for (int i = 0; i < steps; ++i) sequence[i] = fixed(x[i]);
+    for (int i = 0; i < steps; ++i) sequence.data()[i] = fixed(x[i]);
     search(sequence, overlap, workspace, states);
 }
 
 void Viterbi::encode_open(const float* x, int steps, ViterbiWorkspace& workspace,
                           std::uint16_t* states) const {
     std::vector<std::int16_t> sequence(static_cast<std::size_t>(steps));
-    for (int i = 0; i < steps; ++i) sequence[i] = fixed(x[i]);
+    for (int i = 0; i < steps; ++i) sequence.data()[i] = fixed(x[i]);
     search(sequence, -1, workspace, states);
 }
 

@@ -15,9 +15,9 @@
 /// The minimum of a[0 .. 2^K - 1], lane by lane, and the bits of the first one that has it.
 template <class Simd, int K>
 [[gnu::always_inline]] inline typename Simd::V least_of(typename Simd::V (&a)[1 << K],
-                                                        typename Simd::Bits (&h)[K]) {
+                                                        typename Simd::Bits (&h)[std::size_t{K}]) {
     using Bits = typename Simd::Bits;
-    Bits chosen[1 << K][K];  // [i][k]: bit k of the winner of the subtree under i
+    Bits chosen[1 << K][std::size_t{K}];  // [i][k]: bit k of the winner of the subtree under i
 #pragma GCC unroll 4
     for (int level = 0; level < K; ++level) {
 #pragma GCC unroll 16
@@ -64,7 +64,8 @@ struct Trellis {
         }
     }
 
-    [[gnu::always_inline]] static void keep(const Bits (&h)[K], Bits* decisions, int g) {
+    [[gnu::always_inline]] static void keep(const Bits (&h)[std::size_t{K}], Bits* decisions,
+                                            int g) {
 #pragma GCC unroll 4
         for (int k = 0; k < K; ++k) decisions[k * plane_bits + g / lanes] = h[k];
     }
@@ -83,8 +84,8 @@ struct Trellis {
     static void one_step(V x, const std::int16_t* values, const std::uint16_t* from,
                          std::uint16_t* to, Bits* decisions) {
         for (int g = 0; g < groups; g += lanes) {
-            V m[branches];
-            Bits h[K];
+            V m[std::size_t{branches}];
+            Bits h[std::size_t{K}];
 #pragma GCC unroll 16
             for (int i = 0; i < branches; ++i) m[i] = Simd::load(from + i * groups + g);
             extend(least_of<Simd, K>(m, h), x, g, values, to);
@@ -101,11 +102,11 @@ struct Trellis {
         const V taken = Simd::splat(taken_before);
         V least = Simd::splat(0xFFFF);
         for (int r = 0; r < rest; r += lanes) {
-            V m1[branches];
+            V m1[std::size_t{branches}];
 #pragma GCC unroll 16
             for (int h2 = 0; h2 < branches; ++h2) {
-                V m[branches];
-                Bits h[K];
+                V m[std::size_t{branches}];
+                Bits h[std::size_t{K}];
 #pragma GCC unroll 16
                 for (int h1 = 0; h1 < branches; ++h1)
                     m[h1] = Simd::load(from + (h1 * branches + h2) * rest + r);
@@ -114,8 +115,8 @@ struct Trellis {
             }
 #pragma GCC unroll 16
             for (int j = 0; j < branches; ++j) {
-                V m[branches];
-                Bits h[K];
+                V m[std::size_t{branches}];
+                Bits h[std::size_t{K}];
                 const int g = (r << K) + j * lanes;
 #pragma GCC unroll 16
                 for (int h2 = 0; h2 < branches; ++h2)
@@ -178,7 +179,7 @@ struct Trellis {
             const std::uint32_t* bits = buffers.decisions + t * K * plane_words;
             std::uint32_t h = 0;
             for (int k = 0; k < K; ++k)
-                h |= (bits[k * plane_words + (g >> 5)] >> (g & 31) & 1u) << k;
+                h |= (bits[k * plane_words + static_cast<int>(g >> 5)] >> (g & 31) & 1u) << k;
             s = (h << (trellis_state_bits - K)) | g;
         }
     }

@@ -28,9 +28,8 @@ struct Split {
 
 /// The best split with the highest rate first. sum[i]: D of the first i steps. delta: of levels
 /// 0 .. 3, zeros where there are fewer.
-Split best_split(const std::vector<double>& sum, Index levels, const std::vector<double>& delta,
-                 int top) {
-    const auto n = static_cast<Index>(sum.size()) - 1;
+Split best_split(const VectorD& sum, Index levels, const std::vector<double>& delta, int top) {
+    const Index n = sum.size() - 1;
     Split best;
     for (Index n3 = 0; n3 <= (top < 3 ? 0 : n); ++n3)
         for (Index n2 = 0; n2 <= (top < 2 ? 0 : n - n3); ++n2) {
@@ -38,9 +37,9 @@ Split best_split(const std::vector<double>& sum, Index levels, const std::vector
             const Index n0 = n - n3 - n2 - n1;
             if (n1 < 0) break;
             if (n0 < 0 || (top < 1 && n1 > 0)) continue;
-            const double cost = sum[n3] * delta[3] + (sum[n3 + n2] - sum[n3]) * delta[2] +
-                                (sum[n3 + n2 + n1] - sum[n3 + n2]) * delta[1] +
-                                (sum[n] - sum[n3 + n2 + n1]) * delta[0];
+            const double cost = sum(n3) * delta[3] + (sum(n3 + n2) - sum(n3)) * delta[2] +
+                                (sum(n3 + n2 + n1) - sum(n3 + n2)) * delta[1] +
+                                (sum(n) - sum(n3 + n2 + n1)) * delta[0];
             if (cost < best.cost) best = {{n3, n2, n1, n0}, cost};
         }
     return best;
@@ -93,11 +92,11 @@ std::vector<RateRun> marginal_plan(const VectorD& d, Index step, Index levels,
     return runs;
 }
 
-std::vector<double> prefix_sums(const VectorD& d, Index step, bool reversed) {
+VectorD prefix_sums(const VectorD& d, Index step, bool reversed) {
     const Index steps = d.size() / step;
-    std::vector<double> sum(static_cast<std::size_t>(steps) + 1, 0.0);
+    VectorD sum = VectorD::Zero(steps + 1);
     for (Index i = 0; i < steps; ++i)
-        sum[i + 1] = sum[i] + d.segment((reversed ? steps - 1 - i : i) * step, step).sum();
+        sum(i + 1) = sum(i) + d.segment((reversed ? steps - 1 - i : i) * step, step).sum();
     return sum;
 }
 
@@ -144,9 +143,11 @@ std::vector<RateRun> plan_column_rates(const VectorD& d, double rate,
     const Split rising = best_split(prefix_sums(d, step, true), levels, delta, top);
     const Split& best = rising.cost < falling.cost ? rising : falling;
     std::vector<RateRun> runs;
-    for (int i = 0; i < most_levels; ++i)
-        if (best.steps[i] > 0)
-            runs.push_back({range.at(most_levels - 1 - i), best.steps[i] * step});
+    int level = most_levels;
+    for (const Index here : best.steps) {
+        --level;
+        if (here > 0) runs.push_back({range.at(level), here * step});
+    }
     if (&best == &rising) std::reverse(runs.begin(), runs.end());
     return runs;
 }

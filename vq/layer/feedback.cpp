@@ -45,7 +45,7 @@ BlockLDL factorize_block_ldl(MatrixD c, Index block, FeedbackOrder order) {
         mean += metric.diagonal().sum();
         const Index where = order == FeedbackOrder::backward ? k : blocks - 1 - k;
         if (order == FeedbackOrder::forward) reverse(metric);
-        out.metrics[where] = metric.cast<float>();
+        out.metrics.data()[where] = metric.cast<float>();
         // L_k = C_k C_kk^-1, by a solve from the right.
         auto below = c.block(at, at, n - at, block);
         const MatrixD solved =
@@ -102,7 +102,7 @@ void feedback_pass(const Matrix& w, const BlockLDL& ldl, Index panel, const Enco
                 check_cancelled();  // a panel of a wide layer takes many seconds
                 x = t.middleCols(c0, block);
                 const float* metric =
-                    ldl.metrics.empty() ? nullptr : ldl.metrics[c0 / block].data();
+                    ldl.metrics.empty() ? nullptr : ldl.metrics.data()[c0 / block].data();
                 encode(row0, rows, c0, x.data(), metric, q.data());
                 if (targets != nullptr) targets->block(row0, c0, rows, block) = x;
                 if (what != nullptr) what->block(row0, c0, rows, block) = q;

@@ -107,7 +107,7 @@ GaussianResult measure(const Code& code, const char* name, const GaussianBench& 
         code.encode(x.data() + from * d, count, nullptr, codes.data(), xhat.data());
         // Each batch has a place of its own, added up in order afterwards: the same figure at any
         // number of threads.
-        error[b] = (x.middleRows(from, count) - xhat).cast<double>().squaredNorm();
+        error.data()[b] = (x.middleRows(from, count) - xhat).cast<double>().squaredNorm();
     });
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -34,7 +34,7 @@ std::vector<Index> pick_vectors(Index n, Index most, std::uint64_t seed) {
     for (Index i = 0; i < most; ++i) {
         const double place =
             static_cast<double>(i) + random_uniform(seed, static_cast<std::uint64_t>(i));
-        picked[i] = std::min(
+        picked.data()[i] = std::min(
             n - 1, static_cast<Index>(place * static_cast<double>(n) / static_cast<double>(most)));
     }
     return picked;
@@ -73,7 +73,7 @@ std::vector<Segment> rate_segments(const Settings& s, const SharedCodes& shared,
     const CodeFamily& family = family_of(s.code);
     VectorD d(static_cast<Index>(ldl.metrics.size()));
     // D of the factorization, what a column's error costs once those after it have made up for it.
-    for (Index k = 0; k < d.size(); ++k) d(k) = ldl.metrics[k](0, 0);
+    for (Index k = 0; k < d.size(); ++k) d(k) = ldl.metrics.data()[k](0, 0);
     const RateRange all = family.rates(s.code);
     const std::vector<double> distortions = family.distortions(s.code, shared);
     RateRange range = all;

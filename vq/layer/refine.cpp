@@ -60,16 +60,17 @@ Matrix solve_scales(const Matrix& w, const Matrix& h, const CodedTensor& tensor)
             sgemm_serial(false, false, rows, n, std::min(width, n - k0), 1.0F, what.data() + k0, n,
                          h.data() + k0 * n, n, 0.0F, product.data(), n);
             for (Index r = 0; r < rows; ++r)
-                for (Index g = 0; g < groups; ++g) a[r](g, k) = dot_in_group(product, r, g);
+                for (Index g = 0; g < groups; ++g) a.data()[r](g, k) = dot_in_group(product, r, g);
         }
         for (Index r = 0; r < rows; ++r) {
-            top[p] += b.row(r).sum();
-            bottom[p] += a[r].sum();
-            const double size = a[r].diagonal().maxCoeff();
+            MatrixD& system = a.data()[r];
+            top.data()[p] += b.row(r).sum();
+            bottom.data()[p] += system.sum();
+            const double size = system.diagonal().maxCoeff();
             if (one || !(size > 0)) continue;
             // Groups that are all zero have no scale of their own to solve for.
-            a[r].diagonal().array() += 1e-9 * size;
-            const VectorD factor = a[r].ldlt().solve(VectorD(b.row(r).transpose()));
+            system.diagonal().array() += 1e-9 * size;
+            const VectorD factor = system.ldlt().solve(VectorD(b.row(r).transpose()));
             for (Index g = 0; g < groups; ++g) {
                 // A scale that fp16 rounds to zero could never be left again.
                 const double solved = scales(row0 + r, g) * factor(g);
@@ -82,8 +83,8 @@ Matrix solve_scales(const Matrix& w, const Matrix& h, const CodedTensor& tensor)
         double above = 0;
         double below = 0;
         for (Index p = 0; p < panels; ++p) {
-            above += top[p];
-            below += bottom[p];
+            above += top.data()[p];
+            below += bottom.data()[p];
         }
         const double factor = above / below;
         if (below > 0 && std::isfinite(factor) && factor != 0) scales *= static_cast<float>(factor);

@@ -42,8 +42,8 @@ QuantizedLayer round_tensor(const Matrix& w, const Settings& s, const std::strin
         Matrix xhat(rows, padded);
         out.tensor.encode_block(row0, rows, 0, padded, x.data(), nullptr, xhat.data(), nullptr);
         out.what.middleRows(row0, rows) = xhat.leftCols(w.cols());
-        error[p] = (x - xhat).leftCols(w.cols()).cast<double>().squaredNorm();
-        energy[p] = x.cast<double>().squaredNorm();
+        error.data()[p] = (x - xhat).leftCols(w.cols()).cast<double>().squaredNorm();
+        energy.data()[p] = x.cast<double>().squaredNorm();
     });
     double all_error = 0;
     double all_energy = 0;

@@ -87,7 +87,7 @@ Matrix nearest(const Matrix& w, Index row0, Index rows, const Segment& s, const 
     for (Index c = 0; c < s.cols; c += width) {
         check_cancelled();
         const Matrix target = w.block(row0, s.col0 + c, rows, width);
-        const float* metric = metrics.empty() ? nullptr : metrics[c / width].data();
+        const float* metric = metrics.empty() ? nullptr : metrics.data()[c / width].data();
         // With codes of its own, so that those of the tensor stay.
         tensor.encode_block(row0, rows, s.col0 + c, width, target.data(), metric, part.data(),
                             codes.data());

@@ -125,24 +125,26 @@ void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_
             const Index c = g * d;
             for (Index i = 0; i < rows_n; ++i) {
                 const float inverse = 1.0F / scale(row0 + i, col0 + c);
-                for (Index j = 0; j < d; ++j) x[i * d + j] = target[i * cols_n + c + j] * inverse;
+                float* xi = x.data() + i * d;
+                for (Index j = 0; j < d; ++j) xi[j] = target[i * cols_n + c + j] * inverse;
             }
             if (metric != nullptr)
                 for (Index a = 0; a < d; ++a)
                     for (Index b = 0; b < d; ++b)
-                        local[a * d + b] = metric[(c + a) * cols_n + c + b];
+                        local.data()[a * d + b] = metric[(c + a) * cols_n + c + b];
             for (Index i = 0; codes != nullptr && i < rows_n; ++i)
-                s.codes.read(code_index(s, row0 + i, col0 + c), 1, &found[i * words]);
+                s.codes.read(code_index(s, row0 + i, col0 + c), 1, found.data() + i * words);
             // The nearest value to a single weight is the best under any weight.
             search(x.data(), rows_n, metric != nullptr && d > 1 ? local.data() : nullptr,
                    found.data(), xhat.data());
             for (Index i = 0; i < rows_n; ++i) {
                 const float si = scale(row0 + i, col0 + c);
-                for (Index j = 0; j < d; ++j) what[i * cols_n + c + j] = xhat[i * d + j] * si;
+                const float* hat = xhat.data() + i * d;
+                for (Index j = 0; j < d; ++j) what[i * cols_n + c + j] = hat[j] * si;
                 if (codes != nullptr)
-                    std::copy_n(&found[i * words], words, codes + (i * groups + g) * words);
+                    std::copy_n(found.data() + i * words, words, codes + (i * groups + g) * words);
                 else
-                    s.codes.write(code_index(s, row0 + i, col0 + c), 1, &found[i * words]);
+                    s.codes.write(code_index(s, row0 + i, col0 + c), 1, found.data() + i * words);
             }
         }
         return;
@@ -156,23 +158,25 @@ void CodedTensor::encode_block(Index row0, Index rows_n, Index col0, Index cols_
     for (Index q = 0; q < vectors; ++q)
         for (Index c = 0; c < cols_n; ++c)
             for (Index j = 0; j < d; ++j)
-                x[(q * cols_n + c) * d + j] =
+                x.data()[(q * cols_n + c) * d + j] =
                     target[(q * d + j) * cols_n + c] / scale(row0 + q * d + j, col0 + c);
     for (Index q = 0; codes != nullptr && q < vectors; ++q)
-        s.codes.read(code_index(s, row0 + q * d, col0), cols_n, &found[q * cols_n * words]);
+        s.codes.read(code_index(s, row0 + q * d, col0), cols_n, found.data() + q * cols_n * words);
     search(x.data(), vectors * cols_n, nullptr, found.data(), xhat.data());
     for (Index q = 0; q < vectors; ++q)
         for (Index c = 0; c < cols_n; ++c) {
             const Index v = q * cols_n + c;
             for (Index j = 0; j < d; ++j)
                 what[(q * d + j) * cols_n + c] =
-                    xhat[v * d + j] * scale(row0 + q * d + j, col0 + c);
+                    xhat.data()[v * d + j] * scale(row0 + q * d + j, col0 + c);
         }
     for (Index q = 0; q < vectors; ++q)
         if (codes != nullptr)
-            std::copy_n(&found[q * cols_n * words], cols_n * words, codes + q * cols_n * words);
+            std::copy_n(found.data() + q * cols_n * words, cols_n * words,
+                        codes + q * cols_n * words);
         else
-            s.codes.write(code_index(s, row0 + q * d, col0), cols_n, &found[q * cols_n * words]);
+            s.codes.write(code_index(s, row0 + q * d, col0), cols_n,
+                          found.data() + q * cols_n * words);
 }
 
 void CodedTensor::place(const Segment& s, Index unit, const float* xhat, Index row0,
@@ -257,7 +261,7 @@ std::vector<double> CodedTensor::adjoint(const FillRows& fill) const {
         g.resize(row1 - row0, cols_);
         fill(row0, row1 - row0, g.data());
         parallel_for(adjoint_chunks_at_once, [&](Index i) {
-            double* sum = parts[first + i].data();
+            double* sum = parts.data()[first + i].data();
             for (const Segment& s : segments_) {
                 add_adjoint(s, chunk_row(s, first + i), chunk_row(s, first + i + 1), g, row0, sum);
                 sum += s.code->parameters().size();
@@ -291,9 +295,9 @@ void CodedTensor::add_adjoint(const Segment& s, Index from, Index to, const Matr
             for (Index j = 0; j < d; ++j) {
                 const Index row = inputs ? u : u * d + j;
                 const Index col = s.col0 + (inputs ? v * d + j : v);
-                gv[j] = g(row - row0, col) * scale(row, col);
+                gv.data()[j] = g(row - row0, col) * scale(row, col);
             }
-            s.code->add_adjoint(&codes[v * words], gv.data(), sum);
+            s.code->add_adjoint(codes.data() + v * words, gv.data(), sum);
         }
     }
 }

@@ -20,14 +20,14 @@ void rotate_rows(T* x, Index rows, Index stride, const std::vector<float>& signs
         for (Index r = b * batch; r < std::min(rows, (b + 1) * batch); ++r) {
             T* row = x + r * stride;
             if (!inverse)
-                for (Index j = 0; j < n; ++j) row[j] *= static_cast<T>(signs[j]);
+                for (Index j = 0; j < n; ++j) row[j] *= static_cast<T>(signs.data()[j]);
             Index at = 0;
             for (const Index length : blocks) {
                 hadamard_block(row + at, length, inverse, scratch.data());
                 at += length;
             }
             if (inverse)
-                for (Index j = 0; j < n; ++j) row[j] *= static_cast<T>(signs[j]);
+                for (Index j = 0; j < n; ++j) row[j] *= static_cast<T>(signs.data()[j]);
         }
     });
 }
@@ -46,7 +46,7 @@ Matrix small_hadamard(Index p) {
 
 RandomHadamard::RandomHadamard(Index n, std::uint64_t seed)
     : signs_(static_cast<std::size_t>(n)), blocks_(hadamard_blocks(n)) {
-    for (Index i = 0; i < n; ++i) signs_[i] = random_sign(seed, static_cast<std::uint64_t>(i));
+    for (std::size_t i = 0; i < signs_.size(); ++i) signs_[i] = random_sign(seed, i);
 }
 
 void RandomHadamard::forward(float* x, Index rows, Index stride) const {

@@ -66,8 +66,8 @@ Matrix LowRank::dense() const {
     Matrix r(rank(), cols);
     for (Index i = 0; i < rows; ++i)
         for (Index k = 0; k < rank(); ++k)
-            l(i, k) = scale[k] * static_cast<float>(left[i * rank() + k]);
-    for (Index i = 0; i < r.size(); ++i) r.data()[i] = static_cast<float>(right[i]);
+            l(i, k) = scale.data()[k] * static_cast<float>(left.data()[i * rank() + k]);
+    for (Index i = 0; i < r.size(); ++i) r.data()[i] = static_cast<float>(right.data()[i]);
     Matrix out = Matrix::Zero(rows, cols);
     if (rank() > 0) matmul(l, false, r, false, out);
     return out;
@@ -108,7 +108,8 @@ LowRank fit_low_rank(const Matrix& residual, const MatrixD& h, Index rank, std::
     out.left.resize(static_cast<std::size_t>(out.rows * rank));
     out.scale.resize(static_cast<std::size_t>(rank));
     for (Index k = 0; k < rank; ++k)
-        out.scale[k] = static_cast<float>(round_component(left.row(k), &out.left[k], rank));
+        out.scale.data()[k] =
+            static_cast<float>(round_component(left.row(k), out.left.data() + k, rank));
     const Matrix hf = h.cast<float>();
     if (!(proxy_loss(Matrix(residual - out.dense()), hf) < proxy_loss(residual, hf)))
         return {out.rows, out.cols, {}, {}, {}};

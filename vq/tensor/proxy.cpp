@@ -34,7 +34,7 @@ double proxy_loss(Index rows, const MatrixRows& e, const Matrix& h) {
         VQ_ASSERT(part.cols() == h.rows());
         const Matrix eh = panel_product(part, h);
         for (Index i = 0; i < part.rows(); ++i)
-            loss[row0 + i] = part.row(i).cast<double>().dot(eh.row(i).cast<double>());
+            loss.data()[row0 + i] = part.row(i).cast<double>().dot(eh.row(i).cast<double>());
     });
     double sum = 0;
     for (const double each : loss) sum += each;

@@ -22,9 +22,9 @@ void permute_columns(Matrix& w, const std::vector<std::uint32_t>& order, bool in
         row = w.row(i).transpose();
         for (Index c = 0; c < w.cols(); ++c)
             if (inverse)
-                w(i, order[c]) = row(c);
+                w(i, order.data()[c]) = row(c);
             else
-                w(i, c) = row(order[c]);
+                w(i, c) = row(order.data()[c]);
     }
 }
 
@@ -76,7 +76,7 @@ void Transform::apply_hessian(MatrixD& h) const {
                 const MatrixD before = h;
                 for (Index i = 0; i < h.rows(); ++i)
                     for (Index j = 0; j < h.cols(); ++j)
-                        h(i, j) = before(step.order[i], step.order[j]);
+                        h(i, j) = before(step.order.data()[i], step.order.data()[j]);
                 break;
             }
             case Kind::hadamard_in: {
