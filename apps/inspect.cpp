@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// vq inspect: what is in a store, tensor by tensor, without decoding it.
+// vq inspect: what is in a store, tensor by tensor, without decoding it; or what a model that is
+// not quantized yet consists of.
 #include <fmt/format.h>
 
 #include "apps/common.h"
+#include "io/families/inventory.h"
 #include "io/hdf5/store.h"
 #include "vq/tensor/code_use.h"
 #include "vq/tensor/store_totals.h"
@@ -44,7 +46,72 @@ std::string use_text(const std::vector<StageUse>& stages) {
     return text;
 }
 
-Answer run(const std::string& path, bool codes) {
+Json part_json(const ModelPart& part) {
+    return {{"name", part.name},
+            {"linear", part.linear},
+            {"tensors", part.tensors},
+            {"weights", part.weights},
+            {"active_weights", part.active},
+            {"bytes_in_16_bits", 2 * part.weights}};
+}
+
+/// A model: what it is made of, and what of it would be quantized. Bytes are those of 16 bits a
+/// weight, whatever the file has.
+Answer inspect_model(const std::string& path, const Common& common) {
+    const std::unique_ptr<WeightSource> source = open_model_or_store(path, common);
+    const ModelConfig& config = source->config();
+    const ModelInventory all = take_inventory(config);
+    const auto count = [](std::int64_t n) { return format_count(static_cast<double>(n)); };
+    const auto size = [](std::int64_t n) { return format_bytes(2 * static_cast<double>(n)); };
+    Answer answer;
+    answer.text =
+        fmt::format("{}: {}, layers {}, width {}, vocabulary {}\n", path, config.architecture,
+                    config.n_layers(), config.hidden_size, config.vocab_size);
+    Json mixers = Json::object();
+    for (const MixerCount& mixer : all.mixers) {
+        mixers[mixer.name] = mixer.layers;
+        answer.text += fmt::format("layers with {}: {}\n", mixer.name, mixer.layers);
+    }
+    if (all.mixture_layers > 0)
+        answer.text +=
+            fmt::format("layers with experts: {}, each of {}, of which a token reads {}\n",
+                        all.mixture_layers, all.experts, all.active_experts);
+    answer.text += fmt::format("\n{:<16} {:>8} {:>10} {:>10} {:>10}\n", "part", "tensors",
+                               "weights", "16 bits", "stored as");
+    Json parts = Json::array();
+    for (const ModelPart& part : all.parts) {
+        parts.push_back(part_json(part));
+        const bool table = part.name == "embedding" || part.name == "head";
+        answer.text += fmt::format("{:<16} {:>8} {:>10} {:>10} {:>10}\n", part.name, part.tensors,
+                                   count(part.weights), size(part.weights),
+                                   part.linear ? "--bits"
+                                   : table     ? "8 bits"
+                                               : "32 bits");
+    }
+    answer.text += fmt::format(
+        "\n{} weights, {} of them in linear layers, {} read for a token; {} in 16 bits\n",
+        count(all.weights), count(all.linear), count(all.active), size(all.weights));
+    answer.document = {{"model", path},
+                       {"family", config.architecture},
+                       {"layers", config.n_layers()},
+                       {"hidden_size", config.hidden_size},
+                       {"vocab_size", config.vocab_size},
+                       {"max_position", config.max_position},
+                       {"tied_embeddings", config.tie_embeddings},
+                       {"mixers", mixers},
+                       {"mixture_layers", all.mixture_layers},
+                       {"experts", all.experts},
+                       {"active_experts", all.active_experts},
+                       {"weights", all.weights},
+                       {"linear_weights", all.linear},
+                       {"active_weights", all.active},
+                       {"bytes_in_16_bits", 2 * all.weights},
+                       {"parts", parts}};
+    return answer;
+}
+
+Answer run(const std::string& path, bool codes, const Common& common) {
+    if (!is_store(path)) return inspect_model(path, common);
     const StoreReader store(path);
     const StoreMeta& meta = store.meta();
     const StoreTotals totals = totals_of(store);
@@ -101,15 +168,19 @@ Answer run(const std::string& path, bool codes) {
 void add_inspect(CLI::App& app, Invocation& invocation) {
     auto path = std::make_shared<std::string>();
     CLI::App* command = add_command(app, invocation, "inspect",
-                                    "what is in a store: bits and errors of every tensor",
+                                    "what is in a store: bits and errors of every tensor; or in a "
+                                    "model: parts and their sizes",
                                     "vq inspect model-2bit.vq.h5", no_random_numbers);
-    command->add_option("STORE", *path, "a *.vq.h5 file")->required();
+    command->add_option("FILE", *path, "a *.vq.h5 file, or a model: HF folder, GGUF, packed file")
+        ->required();
     auto codes = std::make_shared<bool>(false);
     command->add_flag("--codes", *codes,
                       "also how evenly codewords are used: entropy and words of each stage (codes "
                       "with codebooks)");
     command->callback([path, codes, &invocation] {
-        invocation.run = [path, codes] { return run(*path, *codes); };
+        invocation.run = [path, codes, &invocation] {
+            return run(*path, *codes, invocation.common);
+        };
     });
 }
 

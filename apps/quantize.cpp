@@ -74,10 +74,24 @@ Json planned_json(const TensorPlan& t, double bits) {
             {"bits_per_weight", bits}};
 }
 
-/// What a run will store, before it starts.
-Answer dry_run(const Options& options, const Session& session, const ModelPlan& plan) {
+/// The text of the run: how much, before any is read.
+ForecastText planned_text(const Options& options, const ModelConfig& config) {
+    if (options.hessians_from_file()) return {};
+    const CalibrationFiles& files = options.calibration.files;
+    const std::int64_t longest = std::min<std::int64_t>(2048, config.max_position);
+    return {.tokens = files.tokens,
+            .window = files.ctx > 0 ? files.ctx : longest,
+            .precision = chosen_precision(options.calibration.precision)};
+}
+
+/// What a run will store, and what it will take, before it starts.
+Answer dry_run(const Options& options, const Common& common, const Session& session,
+               const ModelPlan& plan) {
     const PlanSize size = plan_size(plan);
     const double bytes = session.model_bytes(plan);
+    const ForecastText planned = planned_text(options, session.source().config());
+    ProgressBar bar(common, "weights");
+    const RunForecast forecast = session.forecast(plan, planned, common.seed, bar.progress());
     Answer answer;
     Json tensors = Json::array();
     Json embeddings = Json::array();
@@ -94,6 +108,9 @@ Answer dry_run(const Options& options, const Session& session, const ModelPlan& 
                        {"model_bytes", static_cast<std::int64_t>(std::llround(bytes))},
                        {"quantized_weights", static_cast<std::int64_t>(size.linear_weights)},
                        {"codebook_scope", scope_name(plan.scope)},
+                       {"predicted_seconds", forecast.seconds()},
+                       {"predicted_text_seconds", forecast.text_seconds},
+                       {"predicted_peak_bytes", std::llround(forecast.peak_bytes)},
                        {"settings", settings_json(plan.settings)},
                        {"tensors", tensors},
                        {"embeddings", embeddings}};
@@ -101,6 +118,11 @@ Answer dry_run(const Options& options, const Session& session, const ModelPlan& 
         "\n{} would quantize {} weights to {:.4f} bits each (codebooks: {}); {} in all\n",
         options.method, format_count(size.linear_weights), size.bits_per_weight(),
         scope_name(plan.scope), format_bytes(bytes));
+    answer.text += fmt::format(
+        "about {} on this machine as busy as it is ({} of them for {} tokens of text), about {} of "
+        "memory\n",
+        format_seconds(forecast.seconds()), format_seconds(forecast.text_seconds), planned.tokens,
+        format_bytes(forecast.peak_bytes));
     return answer;
 }
 
@@ -190,7 +212,7 @@ Answer run(const Options& options, const Common& common) {
     show_notes(session.source().notes(), common);
     if (!options.dry_run) check_can_write(options.output, inputs_of(options));
     const ModelPlan plan = plan_for(options, session);
-    if (options.dry_run) return dry_run(options, session, plan);
+    if (options.dry_run) return dry_run(options, common, session, plan);
     check_space(options.output, session.store_bytes(plan));  // before the text is read
 
     ProgressBar bar(common, "weights");

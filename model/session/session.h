@@ -14,6 +14,7 @@
 #include "io/checkpoints/weight_source.h"
 #include "model/ops/linear.h"
 #include "model/session/calibration_files.h"
+#include "model/session/forecast.h"
 #include "model/session/hessian_input.h"
 #include "model/session/original_walk.h"
 #include "model/session/quantize_model.h"
@@ -58,6 +59,12 @@ public:
     /// Bytes on disk while it is carried out: parts and the file that is gathered from them are
     /// there at the same time.
     double store_bytes(const ModelPlan& plan) const { return 2 * model_bytes(plan); }
+
+    /// What carrying the plan out would take on this machine, see forecast_run().
+    RunForecast forecast(const ModelPlan& plan, const ForecastText& text, std::uint64_t seed,
+                         const Progress& progress) const {
+        return forecast_run(*source_, plan, text, seed, progress);
+    }
 
     /// From now on plans are weighed with this text; its windows are cut once. Sums of the
     /// original layers' inputs that were kept are let go.

@@ -149,6 +149,10 @@ TEST_F(Contract, DryRunForetellsTheSizeAndWritesNothing) {
     const Json real = Json::parse(outcome_->out);
     EXPECT_DOUBLE_EQ(plan["bits_per_weight"].get<double>(), real["bits_per_weight"].get<double>());
     EXPECT_EQ(plan["model_bytes"], real["model_bytes"]);
+    EXPECT_GT(plan["predicted_seconds"].get<double>(),
+              plan["predicted_text_seconds"].get<double>());
+    EXPECT_GT(plan["predicted_text_seconds"].get<double>(), 0);
+    EXPECT_GT(plan["predicted_peak_bytes"].get<double>(), plan["model_bytes"].get<double>());
 }
 
 TEST_F(Contract, TheDefaultIsTheTrellisAndMeetsTheSameBudgetBetter) {
@@ -214,6 +218,24 @@ TEST_F(Contract, InspectAndVerifyAgreeWithTheRun) {
     EXPECT_EQ(verify["ok"], true);
     EXPECT_EQ(verify["problems"].size(), 0U);
     EXPECT_EQ(verify["tensors"], inspect["tensors"].size());
+}
+
+TEST_F(Contract, InspectOfAModelCountsWhatARunWouldQuantize) {
+    const Json run = Json::parse(outcome_->out);
+    const Json inspect = json_of({"inspect", model()});
+    EXPECT_EQ(inspect["family"], "llama");
+    EXPECT_EQ(inspect["layers"], 1);
+    EXPECT_EQ(inspect["mixers"], Json({{"attention", 1}}));
+    EXPECT_EQ(inspect["linear_weights"], run["quantized_weights"]);
+    std::int64_t weights = 0;
+    for (const Json& part : inspect["parts"]) {
+        weights += part["weights"].get<std::int64_t>();
+        if (part["name"] == "embedding") EXPECT_EQ(part["weights"], run["embedding_weights"]);
+        if (part["name"] == "other") EXPECT_EQ(part["weights"], run["dense_weights"]);
+    }
+    EXPECT_EQ(inspect["weights"], weights);
+    EXPECT_EQ(inspect["active_weights"], weights);  // the embedding is tied: it makes the logits
+    EXPECT_NE(run_vq({"inspect", model()}).out.find("layers with attention: 1"), std::string::npos);
 }
 
 TEST_F(Contract, InspectCountsCodewordsWhenAsked) {

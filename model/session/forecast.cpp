@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/session/forecast.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <span>
+
+#include "base/gemm.h"
+#include "base/rng.h"
+#include "io/families/linear_groups.h"
+#include "model/calibration.h"
+#include "model/session/shared_codebooks.h"
+#include "vq/layer/quantize_layer.h"
+
+namespace vq {
+
+namespace {
+
+constexpr Index widest_probe = 1536;
+constexpr Index few_rows = 32;
+constexpr Index many_rows = 160;
+
+// A process that has read nothing yet: code, libraries and their threads' buffers.
+constexpr double empty_process = 60e6;
+
+using Clock = std::chrono::steady_clock;
+
+template <class F>
+double seconds_of(F&& f) {
+    const auto start = Clock::now();
+    f();
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+Matrix random_rows(Index rows, Index cols, std::uint64_t seed) {
+    Matrix m(rows, cols);
+    for (Index i = 0; i < m.size(); ++i)
+        m.data()[i] = static_cast<float>(random_normal(seed, static_cast<std::uint64_t>(i)));
+    return m;
+}
+
+// Seconds of one tensor (m, n): m (a n + b n^2) for its rows, c n^3 for the factors of its inputs'
+// Hessian, which tensors of a group share, and d.
+struct QuantizeCost {
+    double a = 0;
+    double b = 0;
+    double c = 0;
+    double d = 0;
+
+    double rows(double m, double n) const { return m * n * (a + b * n) + d; }
+    double factors(double n) const { return c * n * n * n; }
+};
+
+class Probe {
+public:
+    Probe(const TensorPlan& tensor, const SharedCodes& shared, std::uint64_t seed,
+          const Progress& progress)
+        : settings_(tensor.settings), shared_(shared), seed_(seed), progress_(progress) {}
+
+    QuantizeCost measure(Index widest) const {
+        const Index n2 = std::min(widest, widest_probe);
+        const Index n1 = std::max<Index>(128, n2 / 256 * 128);
+        const Line wide = line(n2);
+        QuantizeCost cost;
+        if (n1 >= n2) {
+            cost.a = wide.slope / static_cast<double>(n2);
+            cost.d = wide.fixed;
+            return cost;
+        }
+        const Line narrow = line(n1);
+        const auto x1 = static_cast<double>(n1);
+        const auto x2 = static_cast<double>(n2);
+        // Measurements are noisy: no part of the cost may fall with the size.
+        cost.b = std::max(0.0, (wide.slope / x2 - narrow.slope / x1) / (x2 - x1));
+        cost.a = std::max(0.0, wide.slope / x2 - cost.b * x2);
+        cost.c = std::max(0.0, (wide.fixed - narrow.fixed) / (x2 * x2 * x2 - x1 * x1 * x1));
+        cost.d = std::max(0.0, wide.fixed - cost.factors(x2));
+        return cost;
+    }
+
+private:
+    struct Line {
+        double fixed;
+        double slope;  // a row
+    };
+
+    Line line(Index n) const {
+        // Twice as many inputs as columns: a Hessian of full rank.
+        HessianSum sum(n);
+        sum.add(random_rows(2 * n, n, seed_ + 1).data(), 2 * n);
+        const double few = seconds(sum, few_rows);
+        const double many = seconds(sum, many_rows);
+        const double slope = std::max(0.0, many - few) / static_cast<double>(many_rows - few_rows);
+        return {std::max(0.0, few - slope * static_cast<double>(few_rows)), slope};
+    }
+    double seconds(const HessianSum& sum, Index rows) const {
+        const Matrix w = random_rows(rows, sum.cols(), seed_ + 2);
+        return seconds_of(
+            [&] { quantize_layer(w, sum, settings_, shared_, seed_, "probe", progress_); });
+    }
+
+    const Settings& settings_;
+    const SharedCodes& shared_;
+    std::uint64_t seed_;
+    const Progress& progress_;
+};
+
+// Multiply-adds a second, of products with weights and of sums x x^T (n^2 a token).
+struct Rates {
+    double product;
+    double gram;
+};
+
+Rates measure_rates(Precision precision, std::uint64_t seed) {
+    constexpr Index n = 1024;
+    constexpr Index tokens = 1024;
+    const Matrix w = random_rows(n, n, seed + 3);
+    const Matrix x = random_rows(tokens, n, seed + 4);
+    const Matrix* const only = &w;
+    const Linear linear(std::span<const Matrix* const>(&only, 1), Vector(), precision);
+    Matrix y(tokens, n);
+    ScratchPool scratch;
+    MatrixD h = MatrixD::Zero(n, n);
+    constexpr double work = static_cast<double>(n) * n * tokens;
+    double product = 1e9;
+    double gram = 1e9;
+    for (int i = 0; i < 3; ++i) {  // the first one wakes threads and generates kernels
+        product = std::min(product,
+                           seconds_of([&] { linear.apply(x.data(), tokens, y.data(), scratch); }));
+        gram = std::min(gram, seconds_of([&] { add_gram(x.data(), tokens, n, h); }));
+    }
+    return {work / product, work / gram};
+}
+
+bool corrects(const ModelPlan& plan) {
+    return std::any_of(plan.tensors.begin(), plan.tensors.end(),
+                       [](const TensorPlan& t) { return t.settings.correction > 0; });
+}
+
+// Of the tokens, those that a group reads: an expert's share of them.
+double share_of(const LayerConfig& layer, const LinearGroup& group) {
+    if (group.expert < 0) return 1;
+    return static_cast<double>(layer.mixture.n_active) /
+           static_cast<double>(layer.mixture.n_experts);
+}
+
+double rows_of(const WeightSource& source, const LinearGroup& group) {
+    double rows = 0;
+    for (const std::string& name : group.names)
+        rows += static_cast<double>(source.shape(name).rows);
+    return rows;
+}
+
+double text_seconds(const WeightSource& source, const ModelPlan& plan, const ForecastText& text,
+                    const Rates& rates) {
+    const ModelConfig& config = source.config();
+    const bool drift = corrects(plan);
+    const auto tokens = static_cast<double>(text.tokens);
+    double products = 0;
+    double grams = 0;
+    for (Index l = 0; l < config.n_layers(); ++l) {
+        const LayerConfig& layer = config.layers[static_cast<std::size_t>(l)];
+        for (const LinearGroup& group : linear_groups(config, l)) {
+            const auto n = static_cast<double>(group.cols);
+            const double seen = tokens * share_of(layer, group);
+            products += seen * n * rows_of(source, group);
+            grams += seen * n * n;
+            // What moved the inputs: a product that is not symmetric, twice the work of a sum.
+            if (drift) grams += 2 * seen * n * n;
+        }
+        // Scores and their products with values; half of them are masked, but made in tiles.
+        if (layer.mixer == Mixer::attention)
+            products += tokens * static_cast<double>(text.window) *
+                        static_cast<double>(layer.attention.n_heads * layer.attention.head_dim);
+    }
+    return products * (drift ? 2 : 1) / rates.product + grams / rates.gram;
+}
+
+double quantize_seconds(const WeightSource& source, const QuantizeCost& cost) {
+    double seconds = 0;
+    const ModelConfig& config = source.config();
+    for (Index l = 0; l < config.n_layers(); ++l)
+        for (const LinearGroup& group : linear_groups(config, l)) {
+            const auto n = static_cast<double>(group.cols);
+            seconds += cost.factors(n);
+            for (const std::string& name : group.names)
+                seconds += cost.rows(static_cast<double>(source.shape(name).rows), n);
+        }
+    return seconds;
+}
+
+}  // namespace
+
+double forecast_peak(const ModelConfig& config, const ModelPlan& plan, const ForecastText& text) {
+    const double streams = corrects(plan) ? 2 : 1;
+    const auto tokens = static_cast<double>(text.tokens);
+    const CalibrationOptions limits;
+    double widest = 0;    // of what is kept of a block
+    double heaviest = 0;  // a tensor and all that it is quantized with
+    double weights = 0;   // of a group, while the text flows through it
+    for (const TensorPlan& t : plan.tensors) {
+        const auto m = static_cast<double>(t.shape.rows);
+        const auto n = static_cast<double>(t.shape.cols);
+        const double w = 4 * m * n;
+        if (t.role == PlanRole::embedding) {
+            heaviest = std::max(heaviest, 2 * w);
+            continue;
+        }
+        // The guide's formula; the drift is D (n, n) and S (m, n), and the corrected weights.
+        const double h = 8 * n * n;
+        const double drift = t.settings.correction > 0 ? h + 2 * w + w : 0;
+        heaviest = std::max(heaviest, 2 * w + 2.5 * h + drift);
+        weights = std::max(weights, 2 * w);
+        const double kept = 4 * tokens * n;
+        if (kept <= static_cast<double>(limits.keep_bytes)) widest = std::max(widest, kept);
+    }
+    const double stream = 4 * tokens * static_cast<double>(config.hidden_size);
+    const double slab = tokens > 0 ? static_cast<double>(limits.slab_bytes) : 0;
+    const double embedding = 4 * static_cast<double>(config.embedding.rows * config.embedding.cols);
+    const double flowing = streams * (stream + widest);
+    return empty_process + std::max({flowing + heaviest, flowing + streams * (slab + weights),
+                                     streams * stream + (tokens > 0 ? embedding : 0)});
+}
+
+RunForecast forecast_run(const WeightSource& source, const ModelPlan& plan,
+                         const ForecastText& text, std::uint64_t seed, const Progress& progress) {
+    RunForecast forecast;
+    forecast.peak_bytes = forecast_peak(source.config(), plan, text);
+    Index widest = 0;
+    std::size_t first = plan.tensors.size();
+    for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
+        if (plan.tensors[i].role != PlanRole::linear) continue;
+        first = std::min(first, i);
+        widest = std::max(widest, plan.tensors[i].shape.cols);
+    }
+    if (first == plan.tensors.size()) return forecast;
+    SharedCodebooks codebooks(source, plan, seed);
+    const SharedCodes* shared = nullptr;
+    const double training = seconds_of([&] { shared = &codebooks.of(first, progress); });
+    const QuantizeCost cost = Probe(plan.tensors[first], *shared, seed, progress).measure(widest);
+    forecast.quantize_seconds =
+        quantize_seconds(source, cost) +
+        training * static_cast<double>(std::max<std::size_t>(1, sharing_groups(plan).size()));
+    if (text.tokens > 0)
+        forecast.text_seconds =
+            text_seconds(source, plan, text, measure_rates(text.precision, seed));
+    return forecast;
+}
+
+}  // namespace vq
