@@ -105,6 +105,7 @@ struct CalibrationWalk::Impl {
 
     MixtureStream mixture_stream();
     ExpertWalk& experts();
+    void settle_experts(const std::vector<LinearGroup>& groups, Index group);
     const float* feed_forward_input(const HalfNorms& norms, Index row, Index rows, float* out);
     void mix();
     void add_mixed();
@@ -170,6 +171,21 @@ ExpertWalk& CalibrationWalk::Impl::experts() {
     if (routed == nullptr)
         routed = std::make_unique<ExpertWalk>(context, mixture_stream(), tokens(), scratch);
     return *routed;
+}
+
+/// Experts all of whose groups come before `group` are as they will be: what they give is added up,
+/// and weights that were given for them are let go.
+void CalibrationWalk::Impl::settle_experts(const std::vector<LinearGroup>& groups, Index group) {
+    for (Index e = experts().settled(); e < block().mixture.n_experts; ++e) {
+        for (std::size_t g = static_cast<std::size_t>(group); g < groups.size(); ++g)
+            if (groups[g].expert == e) return;
+        experts().settle(mixture_stream());
+        for (const ModelTensor& tensor : block().tensors) {
+            if (tensor.expert != e) continue;
+            replacements.erase(tensor.weight());
+            replacements.erase(tensor.name + ".bias");
+        }
+    }
 }
 
 /// The inputs of one group, slab after slab.
@@ -290,8 +306,7 @@ void CalibrationWalk::Impl::add_feed_forward() {
         return;
     }
     if (block().mixture.n_experts > 0) {
-        Matrix given = Matrix::Zero(tokens(), config().hidden_size);
-        experts().add(mixture_stream(), given.data());
+        const Matrix& given = experts().finish(mixture_stream());
         for_windows(0, windows(), [&](Index row, Index rows) {
             norms.add_to_stream(
                 context, rows, stream.row(row).data(), scratch, [&](float factor, float* to) {

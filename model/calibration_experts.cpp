@@ -166,40 +166,41 @@ void ExpertWalk::lean(GroupKind kind, Inputs& inputs, const MixtureStream& strea
     sum.xxt += (own * share * same_trace / static_cast<double>(all.count)) * all.xxt;
 }
 
-void ExpertWalk::add(const MixtureStream& stream, float* given) const {
+void ExpertWalk::settle(const MixtureStream& stream) {
     const MixtureConfig& config = stream.weights.config().mixture;
     const Index hidden = context_.config.hidden_size;
-    Matrix x;
-    Matrix y;
-    for (std::size_t e = 0; e < places_.size(); ++e) {
-        if (places_[e].empty()) continue;
-        const Mlp expert(context_, stream.weights, expert_mlp, config.activation,
-                         static_cast<Index>(e));
-        for_chunks(static_cast<Index>(places_[e].size()), [&](Index first, Index count) {
-            std::vector<Index> tokens;
-            for (Index i = first; i < first + count; ++i)
-                tokens.push_back(places_[e][static_cast<std::size_t>(i)] / routing_.active);
-            const auto weight = [&](Index i) {
-                return routing_.weights[static_cast<std::size_t>(
-                    places_[e][static_cast<std::size_t>(first + i)])];
-            };
-            x.resize(count, hidden);
-            y.resize(count, hidden);
-            stream.rows(tokens, x.data());
-            if (scales_input_)
-                for (Index i = 0; i < count; ++i) x.row(i) *= weight(i);
-            expert.apply(x.data(), count, y.data(), scratch_);
-            for (Index i = 0; i < count; ++i)
-                Eigen::Map<Eigen::RowVectorXf>(given + tokens[static_cast<std::size_t>(i)] * hidden,
-                                               hidden) +=
-                    (scales_input_ ? 1.0F : weight(i)) * y.row(i);
-        });
-    }
-    if (config.shared_width == 0) return;
-    const SharedExperts shared(context_, stream.weights);
-    for_all(stream, [&](Index first, const Matrix& some) {
-        shared.add(some.data(), some.rows(), 1.0F, given + first * hidden, scratch_);
+    if (given_.size() == 0) given_ = Matrix::Zero(tokens_, hidden);
+    const auto& places = places_[static_cast<std::size_t>(settled_)];
+    const Index expert_number = settled_++;
+    if (places.empty()) return;
+    const Mlp expert(context_, stream.weights, expert_mlp, config.activation, expert_number);
+    for_chunks(static_cast<Index>(places.size()), [&](Index first, Index count) {
+        std::vector<Index> tokens;
+        Vector weights(count);
+        for (Index i = 0; i < count; ++i) {
+            const Index place = places[static_cast<std::size_t>(first + i)];
+            tokens.push_back(place / routing_.active);
+            weights[i] = routing_.weights[static_cast<std::size_t>(place)];
+        }
+        Matrix x(count, hidden);
+        Matrix y(count, hidden);
+        stream.rows(tokens, x.data());
+        if (scales_input_) x = weights.asDiagonal() * x;
+        expert.apply(x.data(), count, y.data(), scratch_);
+        for (Index i = 0; i < count; ++i)
+            given_.row(tokens[static_cast<std::size_t>(i)]) +=
+                (scales_input_ ? 1.0F : weights[i]) * y.row(i);
     });
+}
+
+const Matrix& ExpertWalk::finish(const MixtureStream& stream) {
+    while (settled_ < static_cast<Index>(places_.size())) settle(stream);
+    if (stream.weights.config().mixture.shared_width == 0) return given_;
+    const SharedExperts shared(context_, stream.weights);
+    for_all(stream, [&](Index first, const Matrix& x) {
+        shared.add(x.data(), x.rows(), 1.0F, given_.row(first).data(), scratch_);
+    });
+    return given_;
 }
 
 }  // namespace vq

@@ -37,9 +37,12 @@ public:
     /// tokens in `original` differ.
     void collect(GroupKind kind, Index expert, const MixtureStream& stream, HessianSum& sum,
                  DriftSum* drift, const MixtureStream* original);
-    /// given (tokens, hidden) += what the experts and the shared ones give; weights of one expert
-    /// are in memory at a time.
-    void add(const MixtureStream& stream, float* given) const;
+    /// Experts 0 .. settled() - 1 have given what they give: their weights are not needed any more.
+    Index settled() const { return settled_; }
+    /// Adds what the next one gives, under the weights of `stream`.
+    void settle(const MixtureStream& stream);
+    /// Size (tokens, hidden): what all experts and the shared ones give. Ends the walk.
+    const Matrix& finish(const MixtureStream& stream);
 
 private:
     class Inputs;
@@ -56,6 +59,8 @@ private:
     Routing routing_;
     std::vector<std::vector<Index>> places_;  ///< of each expert, in the routing
     HessianSum all_inputs_;                   ///< of all tokens; empty until it is asked for
+    Matrix given_;                            ///< size (tokens, hidden), by settled experts
+    Index settled_ = 0;
 };
 
 }  // namespace vq

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <functional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "io/families/tensor_shape.h"
@@ -24,8 +25,14 @@ inline ModelTensor& add_tensor(ModelConfig& config, LayerConfig& layer, TensorRo
     tensor.name = "layers." + std::to_string(number) + ".role" +
                   std::to_string(static_cast<int>(role)) + "." + std::to_string(expert);
     set_shape(config, layer, tensor);
-    const auto behind = std::find_if(layer.tensors.begin(), layer.tensors.end(),
-                                     [&](const ModelTensor& t) { return t.role > role; });
+    // All of an expert, then the next one.
+    const auto place = [](const ModelTensor& t) {
+        const TensorRole group = t.expert >= 0 ? TensorRole::expert_gate : t.role;
+        return std::tuple(group, t.expert, t.role);
+    };
+    const auto behind =
+        std::find_if(layer.tensors.begin(), layer.tensors.end(),
+                     [&](const ModelTensor& t) { return place(t) > place(tensor); });
     return *layer.tensors.insert(behind, std::move(tensor));
 }
 
