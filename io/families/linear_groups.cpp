@@ -2,6 +2,7 @@
 #include "io/families/linear_groups.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/error.h"
 
@@ -59,6 +60,16 @@ const char* group_name(GroupKind kind) {
     return "";
 }
 
+namespace {
+
+/// Where in a block a group's input arises; all of an expert come before the next one.
+std::tuple<GroupKind, Index, GroupKind> place(const LinearGroup& group) {
+    const GroupKind half = group.expert >= 0 ? GroupKind::expert_gate_up : group.kind;
+    return {half, group.expert, group.kind};
+}
+
+}  // namespace
+
 std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer) {
     VQ_ASSERT(layer >= 0 && layer < config.n_layers());
     std::vector<LinearGroup> groups;
@@ -72,6 +83,9 @@ std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer) {
             group = groups.insert(groups.end(), {{}, tensor.cols, *kind, tensor.expert});
         group->names.push_back(tensor.weight());
     }
+    std::stable_sort(groups.begin(), groups.end(), [](const LinearGroup& a, const LinearGroup& b) {
+        return place(a) < place(b);
+    });
     return groups;
 }
 

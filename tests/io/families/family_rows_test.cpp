@@ -144,6 +144,35 @@ TEST(FamilyRows, GgufMetadataIsReadByTheRow) {
                 HasSubstr("wv.speed is 9"));
 }
 
+// Tensors stand in the order of their roles, in which what attention gives comes before the parts
+// of latent attention that it is made of.
+TEST(LinearGroups, ComeInTheOrderInWhichTheirInputsArise) {
+    ModelConfig config;
+    config.layers.resize(1);
+    const auto add = [&](TensorRole role, std::int64_t expert) {
+        ModelTensor tensor;
+        tensor.role = role;
+        tensor.expert = expert;
+        config.layers[0].tensors.push_back(tensor);
+    };
+    for (const TensorRole role :
+         {TensorRole::attention_out, TensorRole::latent_query_down, TensorRole::latent_query_up,
+          TensorRole::latent_key_value_down, TensorRole::latent_key_value_up})
+        add(role, -1);
+    for (const TensorRole role : {TensorRole::expert_gate, TensorRole::expert_down})
+        for (const std::int64_t expert : {0, 1}) add(role, expert);
+    add(TensorRole::shared_gate, -1);
+    std::vector<std::pair<GroupKind, Index>> got;
+    for (const LinearGroup& group : linear_groups(config, 0))
+        got.emplace_back(group.kind, group.expert);
+    using enum GroupKind;
+    const std::vector<std::pair<GroupKind, Index>> want = {
+        {qkv, -1},           {latent_query, -1},  {latent_kv, -1},
+        {attention_out, -1}, {expert_gate_up, 0}, {expert_down, 0},
+        {expert_gate_up, 1}, {expert_down, 1},    {shared_gate_up, -1}};
+    EXPECT_EQ(got, want);
+}
+
 TEST(LinearGroups, NameTheTensorsThatShareAnInput) {
     const TinyModel model;
     const ModelConfig config = parse_hf_config(model.config_json(), "config.json");
