@@ -57,6 +57,12 @@ std::vector<HessianSum> collect_layer(CalibrationWalk& walk, const ModelConfig& 
     return sums;
 }
 
+TEST(Bias, StandsBesideItsWeightsWhateverTheyAreCalled) {
+    EXPECT_EQ(bias_of("model.layers.0.q_proj.weight"), "model.layers.0.q_proj.bias");
+    EXPECT_EQ(bias_of("experts.gate_up_proj[3]"), "experts.gate_up_proj[3].bias");
+    EXPECT_EQ(bias_of("input_linear.weight[3]"), "input_linear.weight[3].bias");
+}
+
 TEST(CalibrationWalk, SumsEqualThoseOfTheReferenceActivations) {
     for (const ModelConfig& config : {test::tiny_llama(), test::tiny_qwen2()}) {
         const MemorySource source = random_model(config, 51);

@@ -8,9 +8,9 @@
 namespace vq {
 
 std::string bias_of(const std::string& weight) {
-    constexpr std::string_view suffix = "weight";
-    VQ_ASSERT(weight.ends_with(suffix));
-    return weight.substr(0, weight.size() - suffix.size()) + "bias";
+    constexpr std::string_view suffix = ".weight";
+    const bool named = weight.ends_with(suffix);
+    return (named ? weight.substr(0, weight.size() - suffix.size()) : weight) + ".bias";
 }
 
 Matrix corrected_bias(const Matrix& bias, const Matrix& w, const Matrix& what,

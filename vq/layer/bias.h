@@ -13,7 +13,8 @@
 
 namespace vq {
 
-/// "....q_proj.bias" for "....q_proj.weight".
+/// "....q_proj.bias" for "....q_proj.weight"; ".bias" is added to a name that does not end so, as
+/// those of one expert's part of a larger tensor ("....gate_up_proj[3]").
 std::string bias_of(const std::string& weight);
 
 /// b' (1, m) for b (1, m), the weights W (m, n) that were aimed at, and What. Unchanged where no
