@@ -1,4 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
+# Warnings of our sources. Conversions that may change a value or its sign are written out, but for tests (TEST), which
+# are full of small numbers. Clang has other conversions in mind, and without optimization GCC's intrinsics are macros
+# with conversions of their own.
+function(vqkit_warnings target)
+  cmake_parse_arguments(ARG "TEST" "" "" ${ARGN})
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-unknown-pragmas)
+  if(NOT ARG_TEST AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_compile_options(${target} PRIVATE "$<$<NOT:$<CONFIG:Debug>>:-Wconversion;-Wsign-conversion>")
+  endif()
+endfunction()
+
 # vqkit_library(NAME DEPS ... SOURCES ...): one static library per part of the tree. Headers are
 # included from the repository root ("io/files/gguf.h"), and from <prefix>/include/vqkit once installed.
 set(VQKIT_LIBRARIES "" CACHE INTERNAL "")
@@ -10,7 +21,7 @@ function(vqkit_library name)
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/vqkit>)
   target_link_libraries(${name} PUBLIC ${ARG_DEPS})
   target_compile_features(${name} PUBLIC cxx_std_20)
-  target_compile_options(${name} PRIVATE -Wall -Wextra -Wno-unknown-pragmas)
+  vqkit_warnings(${name})
   vqkit_instruction_sets(${ARG_SOURCES})
   set(VQKIT_LIBRARIES "${VQKIT_LIBRARIES};${name}" CACHE INTERNAL "")
 endfunction()
