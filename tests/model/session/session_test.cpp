@@ -39,7 +39,9 @@ protected:
         return plan_preset(session.tensors(), "gptq",
                            {std::string("code.stage_bits=") + bits, "scale.search=2"}, 0);
     }
-    static CalibrationFiles text() { return {{tiny + "/calib.txt"}, 512, 0}; }
+    static CalibrationFiles text() {
+        return {.paths = {tiny + "/calib.txt"}, .chats = {}, .tokens = 512};
+    }
 
     std::string quantize(Session& session, const ModelPlan& plan, const std::string& name,
                          const Progress& progress = {}) const {
