@@ -66,7 +66,8 @@ Answer run(const Options& given, const Common& common) {
         options.eval.begin = begin_token(*tokenizer);
     const Index ctx = eval_ctx(options.eval, source->config());
     std::unique_ptr<WeightSource> reference_source;
-    if (!options.reference.empty()) reference_source = open_model_or_store(options.reference, common);
+    if (!options.reference.empty())
+        reference_source = open_model_or_store(options.reference, common);
 
     const auto model = load(*source, options, ctx, common);
     std::unique_ptr<LanguageModel> reference;

@@ -365,7 +365,7 @@ private:
             const bool carried = is_foreign(config_, name);
             if (carried && tensors_[name].info->type == SafetensorType::other) {
                 config_.notes.push_back(fmt::format("{} has the type {} and is left out", name,
-                                             tensors_[name].info->type_name));
+                                                    tensors_[name].info->type_name));
                 tensors_.erase(name);
                 continue;
             }

@@ -39,10 +39,9 @@ TEST(ExpertReport, ExpertsThatNobodyVisitsAreQuantizedByTheLayersInputs) {
     Settings settings = preset_settings("rvq");
     settings.code.stage_bits = {8, 8};
     const ModelPlan plan = uniform_plan(model_tensors(source), settings);
-    const std::string file =
-        (std::filesystem::temp_directory_path() /
-         ("vqkit_expert_report_" + std::to_string(::getpid()) + ".vq.h5"))
-            .string();
+    const std::string file = (std::filesystem::temp_directory_path() /
+                              ("vqkit_expert_report_" + std::to_string(::getpid()) + ".vq.h5"))
+                                 .string();
     StoreMeta meta;
     meta.fingerprint = "experts";
     meta.config_json = config.hf_json;
