@@ -323,6 +323,19 @@ TEST_F(QuantizeModel, GridsByColumnStoreEachGridOnceAndMeetTheirBits) {
                 report.bits_per_weight * 2 * (32 * 32 * 2 + 16 * 32 * 2 + 64 * 32 * 3), 1e-6);
 }
 
+TEST_F(QuantizeModel, ProgressCountsTablesForTheLittleTimeThatTheyTake) {
+    double before_tables = 0;
+    double total = 0;
+    Progress progress;
+    progress.step = [&](double done, double all, const std::string& what) {
+        total = all;
+        if (what.find("embed") == std::string::npos) before_tables = done;
+    };
+    run(path("out.vq.h5"), settings("rvq", CodebookScope::model), false, progress);
+    EXPECT_GT(before_tables, 0.99 * total);
+    EXPECT_LT(before_tables, total);
+}
+
 TEST_F(QuantizeModel, AStoppedRunResumesToTheSameBytes) {
     biased_ = true;
     const Settings s = settings("rvq", CodebookScope::model);
