@@ -150,6 +150,8 @@ QuantizedLayer quantize_codes(const Matrix& w, const Layer& layer, const Effort&
     layer.progress.check();
     run_passes(p, *ldl, h, layer, effort.passes, tensor);
     out.refine = refine(p.w, h, effort.refine, layer.progress, tensor);
+    // Pruned rows and tensors; codes have no word for zero. Not before: encoders divide by scales.
+    if (!family_of(s.code).own_scales) tensor.clear_zero_scales(p.w);
     p.w.resize(0, 0);  // before What takes its place
 
     out.what = tensor.decode();

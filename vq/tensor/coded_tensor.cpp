@@ -74,6 +74,18 @@ void CodedTensor::fit_scales(const Matrix& w) {
         if (scales_.data()[i] == 0) scales_.data()[i] = 0x1.0p-24F;
 }
 
+void CodedTensor::clear_zero_scales(const Matrix& w) {
+    VQ_ASSERT(w.rows() == rows_ && w.cols() == cols_);
+    const Index rows = scales_.rows() == 1 ? rows_ : 1;
+    const Index cols = scales_.cols() == 1 ? cols_ : layout_.group;
+    for (Index i = 0; i < scales_.rows(); ++i)
+        for (Index g = 0; g < scales_.cols(); ++g) {
+            const Index c0 = g * cols;
+            if ((w.block(i * rows, c0, rows, std::min(cols, cols_ - c0)).array() == 0.0F).all())
+                scales_(i, g) = 0;
+        }
+}
+
 const Segment& CodedTensor::segment_of(Index col) const {
     for (const Segment& s : segments_)
         if (col < s.col0 + s.cols) return s;

@@ -60,6 +60,10 @@ public:
     /// Scales that make the root mean square of what the codes see equal to 1.
     void fit_scales(const Matrix& w);
 
+    /// Sets the scale to 0 wherever all weights under it are 0 in `w`: what was zero decodes to
+    /// zero, and not to the nearest codeword.
+    void clear_zero_scales(const Matrix& w);
+
     const Segment& segment_of(Index col) const;
     Segment& segment_of(Index col);
     /// Rows a panel must be a multiple of (d for vectors along outputs, else 1).

@@ -2,6 +2,7 @@
 #include "vq/tensor/proxy.h"
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "base/error.h"
@@ -60,15 +61,21 @@ void proxy_product(Index rows, const MatrixRows& e, const Matrix& h, Index row0,
     });
 }
 
+/// An error of something where there was nothing is no error of 0.
+static double relative(double error, double whole) {
+    if (whole > 0) return error / whole;
+    return error > 0 ? std::numeric_limits<double>::infinity() : 0.0;
+}
+
 TensorErrors tensor_errors(const Matrix& w, const Matrix& what, const Matrix& h) {
     const double energy = w.cast<double>().squaredNorm();
     const double reference = proxy_loss(w, h);
     TensorErrors out;
-    out.rel_mse = energy > 0 ? (w - what).cast<double>().squaredNorm() / energy : 0.0;
+    out.rel_mse = relative((w - what).cast<double>().squaredNorm(), energy);
     const MatrixRows e = [&](Index row0, Index rows) -> Matrix {
         return w.middleRows(row0, rows) - what.middleRows(row0, rows);
     };
-    out.rel_proxy = reference > 0 ? proxy_loss(w.rows(), e, h) / reference : 0.0;
+    out.rel_proxy = relative(proxy_loss(w.rows(), e, h), reference);
     return out;
 }
 

@@ -66,6 +66,24 @@ TEST(QuantizeLayer, AwkwardShapesWorkWithEveryPreset) {
         }
 }
 
+TEST(QuantizeLayer, ZerosStayZerosWithEveryPreset) {
+    const Matrix x = correlated_inputs(96, 32, 3);
+    for (const std::string& method : methods()) {
+        SCOPED_TRACE(method);
+        const QuantizedLayer got = quantize(Matrix::Zero(24, 32), x, small(method));
+        EXPECT_EQ(got.what, Matrix::Zero(24, 32));
+        EXPECT_EQ(got.errors.rel_mse, 0);
+        // A row of zeros among others, where rows are not mixed.
+        const Settings s = small(method);
+        if (s.transform.hadamard == TransformSettings::Hadamard::both ||
+            s.scale.scope == ScaleLayout::Scope::tensor || s.side.any())
+            continue;
+        Matrix w = gaussian(24, 32, 4);
+        w.row(7).setZero();
+        EXPECT_EQ(quantize(w, x, s).what.row(7).squaredNorm(), 0);
+    }
+}
+
 TEST(QuantizeLayer, ReportedErrorsAreThoseOfTheReconstruction) {
     const Matrix w = gaussian(24, 48, 1);
     const Matrix x = correlated_inputs(300, 48, 2);
