@@ -7,6 +7,7 @@
 #include "apps/common.h"
 #include "apps/progress_bar.h"
 #include "io/files/output_checks.h"
+#include "io/gguf/gguf_split.h"
 #include "io/hdf5/hessian_file.h"
 #include "model/session/collect_hessians.h"
 
@@ -38,7 +39,7 @@ Answer answer_for(const std::string& path, const HessianTotals& totals) {
 
 Answer collect(const CollectOptions& options, const Common& common) {
     std::vector<std::string> inputs = calibration_inputs(options.calibration);
-    inputs.push_back(options.model);
+    for (const std::string& part : gguf_part_names(options.model)) inputs.push_back(part);
     check_can_write(options.output, inputs);
     const auto source = open_model_or_store(options.model, common);
     ProgressBar bar(common, "groups");

@@ -111,7 +111,10 @@ Answer inspect_model(const std::string& path, const Common& common) {
 }
 
 Answer run(const std::string& path, bool codes, const Common& common) {
-    if (!is_store(path)) return inspect_model(path, common);
+    if (!is_store(path)) {
+        if (codes) throw Error("a model has no codes", "--codes", "name a store (*.vq.h5)");
+        return inspect_model(path, common);
+    }
     const StoreReader store(path);
     const StoreMeta& meta = store.meta();
     const StoreTotals totals = totals_of(store);

@@ -11,6 +11,7 @@
 #include "base/blas_check.h"
 #include "base/cancel.h"
 #include "io/files/output_checks.h"
+#include "io/gguf/gguf_split.h"
 #include "io/hdf5/store.h"
 #include "model/session/session.h"
 #include "vq/run/presets.h"
@@ -61,7 +62,7 @@ ModelPlan plan_for(const Options& options, const Session& session) {
 /// Everything that the run reads.
 std::vector<std::string> inputs_of(const Options& options) {
     std::vector<std::string> inputs = calibration_inputs(options.calibration);
-    inputs.push_back(options.model);
+    for (const std::string& part : gguf_part_names(options.model)) inputs.push_back(part);
     if (options.hessians_from_file()) inputs.push_back(options.hessians);
     return inputs;
 }
@@ -78,9 +79,8 @@ Json planned_json(const TensorPlan& t, double bits) {
 ForecastText planned_text(const Options& options, const ModelConfig& config) {
     if (options.hessians_from_file()) return {};
     const CalibrationFiles& files = options.calibration.files;
-    const std::int64_t longest = std::min<std::int64_t>(2048, config.max_position);
     return {.tokens = files.tokens,
-            .window = files.ctx > 0 ? files.ctx : longest,
+            .window = calibration_ctx(files, config, options.model),
             .precision = chosen_precision(options.calibration.precision)};
 }
 

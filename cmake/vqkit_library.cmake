@@ -11,7 +11,7 @@ function(vqkit_warnings target)
 endfunction()
 
 # vqkit_library(NAME DEPS ... SOURCES ...): one static library per part of the tree. Headers are
-# included from the repository root ("io/files/gguf.h"), and from <prefix>/include/vqkit once installed.
+# included from the repository root ("io/gguf/gguf.h"), and from <prefix>/include/vqkit once installed.
 set(VQKIT_LIBRARIES "" CACHE INTERNAL "")
 function(vqkit_library name)
   cmake_parse_arguments(ARG "" "" "DEPS;SOURCES" ${ARGN})

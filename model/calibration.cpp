@@ -183,7 +183,7 @@ void CalibrationWalk::Impl::settle_experts(const std::vector<LinearGroup>& group
         for (const ModelTensor& tensor : block().tensors) {
             if (tensor.expert != e) continue;
             replacements.erase(tensor.weight());
-            replacements.erase(tensor.name + ".bias");
+            replacements.erase(tensor.bias_name());
         }
     }
 }
@@ -411,6 +411,7 @@ void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSu
         const bool follow = drift != nullptr && original_ != nullptr;
         impl_->advance(Stage::between);
         if (follow) original_->advance(Stage::between);
+        impl_->settle_experts(groups, group);
         const MixtureStream original =
             follow ? original_->mixture_stream() : impl_->mixture_stream();
         impl_->experts().collect(which.kind, which.expert, impl_->mixture_stream(), sum,

@@ -18,6 +18,10 @@ void for_chunks(Index n, F&& f) {
     for (Index first = 0; first < n; first += chunk_rows) f(first, std::min(chunk_rows, n - first));
 }
 
+std::span<const Index> part_of(const std::vector<Index>& all, Index first, Index count) {
+    return std::span(all).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+}
+
 std::vector<Index> every(Index tokens, Index most) {
     const Index n = std::min(tokens, most);
     std::vector<Index> out(static_cast<std::size_t>(n));
@@ -72,9 +76,9 @@ ExpertWalk::ExpertWalk(const BlockContext& context, const MixtureStream& stream,
                        ScratchPool& scratch)
     : context_(context), scratch_(scratch), tokens_(tokens) {
     const MixtureConfig& config = stream.weights.config().mixture;
-    scales_input_ = config.weight == MixtureConfig::Weight::sigmoid_of_input;
+    scales_input_ = config.scales_input();
     const Router router(stream.weights);
-    routing_ = {.tokens = tokens, .active = config.n_active, .experts = {}, .weights = {}};
+    routing_ = {.active = config.n_active, .experts = {}, .weights = {}};
     for_all(stream, [&](Index, const Matrix& x) {
         const Routing part = router.route(x.data(), x.rows(), scratch);
         routing_.experts.insert(routing_.experts.end(), part.experts.begin(), part.experts.end());
@@ -111,13 +115,7 @@ void ExpertWalk::collect(GroupKind kind, Index expert, const MixtureStream& stre
     VectorD mean = VectorD::Zero(sum.cols());
     double weighed = 0;
     for_chunks(static_cast<Index>(places.size()), [&](Index first, Index count) {
-        std::vector<Index> tokens;
-        std::vector<float> weights;
-        for (Index i = first; i < first + count; ++i) {
-            const Index place = places[static_cast<std::size_t>(i)];
-            tokens.push_back(place / routing_.active);
-            weights.push_back(routing_.weights[static_cast<std::size_t>(place)]);
-        }
+        const auto [tokens, weights] = routing_.rows(part_of(places, first, count));
         const Matrix& x = inputs.rows(tokens, weights.data());
         sum.add(x.data(), count);
         const Eigen::Map<const Vector> w(weights.data(), count);
@@ -149,9 +147,7 @@ void ExpertWalk::lean(GroupKind kind, Inputs& inputs, const MixtureStream& strea
         sample = HessianSum(sum.cols());
         const auto tokens = every(tokens_, sample_rows * sum.cols());
         for_chunks(static_cast<Index>(tokens.size()), [&](Index first, Index count) {
-            const auto some = std::span(tokens).subspan(static_cast<std::size_t>(first),
-                                                        static_cast<std::size_t>(count));
-            sample.add(inputs.rows(some, nullptr).data(), count);
+            sample.add(inputs.rows(part_of(tokens, first, count), nullptr).data(), count);
         });
     }
     const HessianSum& all = kind == GroupKind::expert_down ? sample : all_inputs(stream);
@@ -175,13 +171,8 @@ void ExpertWalk::settle(const MixtureStream& stream) {
     if (places.empty()) return;
     const Mlp expert(context_, stream.weights, expert_mlp, config.activation, expert_number);
     for_chunks(static_cast<Index>(places.size()), [&](Index first, Index count) {
-        std::vector<Index> tokens;
-        Vector weights(count);
-        for (Index i = 0; i < count; ++i) {
-            const Index place = places[static_cast<std::size_t>(first + i)];
-            tokens.push_back(place / routing_.active);
-            weights[i] = routing_.weights[static_cast<std::size_t>(place)];
-        }
+        const auto [tokens, weighed] = routing_.rows(part_of(places, first, count));
+        const Eigen::Map<const Vector> weights(weighed.data(), count);
         Matrix x(count, hidden);
         Matrix y(count, hidden);
         stream.rows(tokens, x.data());

@@ -100,17 +100,20 @@ void compare(const std::vector<Window>& windows, const std::vector<double>& refe
 }  // namespace
 
 Index eval_ctx(const EvalOptions& options, const ModelConfig& config) {
-    const Index usual = options.protocol == EvalProtocol::llamacpp ? 512 : 2048;
-    if (options.ctx == 0) return std::min(usual, config.max_position);
-    if (options.ctx < 2)
-        throw Error("a window must have at least 2 tokens", "ctx " + std::to_string(options.ctx),
-                    "use a larger context");
-    if (options.ctx > config.max_position)
+    const bool halves = options.protocol == EvalProtocol::llamacpp;
+    const Index usual = std::min<Index>(halves ? 512 : 2048, config.max_position);
+    const Index ctx = options.ctx == 0 ? usual : options.ctx;
+    // Of a shorter window nothing would count.
+    const Index least = halves ? 3 : 2;
+    if (ctx < least)
+        throw Error("a window must have at least " + std::to_string(least) + " tokens",
+                    "ctx " + std::to_string(ctx), "use a larger context");
+    if (ctx > config.max_position)
         throw Error("the window is longer than the model can take",
-                    "ctx " + std::to_string(options.ctx) + ", at most " +
+                    "ctx " + std::to_string(ctx) + ", at most " +
                         std::to_string(config.max_position),
                     "use a shorter context");
-    return options.ctx;
+    return ctx;
 }
 
 std::vector<TokenId> eval_tokens(const Tokenizer& tokenizer, std::string_view text,

@@ -73,7 +73,7 @@ LanguageModel::LanguageModel(const WeightSource& source, Precision precision, In
     const auto scale = static_cast<float>(config().logit_scale);
     if (scale != 1) norm_.scale(scale);
     Vector bias;
-    if (output.bias) bias = scale * load_vector(source, output.name + ".bias");
+    if (output.bias) bias = scale * load_vector(source, output.bias_name());
     if (packed_ != nullptr && packed_head) {
         head_ =
             Linear(PackedLinear(packed_, {output.weight()}, precision == Precision::fp32), bias);

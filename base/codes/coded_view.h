@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/codes/code.h"
-#include "base/packed/packed_segment.h"
+#include "base/codes/packed_segment.h"
 
 namespace vq {
 

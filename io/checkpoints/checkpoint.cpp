@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "io/files/file_kind.h"
-#include "io/files/gguf.h"
+#include "io/gguf/gguf.h"
 
 namespace vq {
 
@@ -19,7 +19,7 @@ std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
     const auto add = [&](const ModelTensor& tensor) {
         const bool vector = is_vector(tensor.role) && tensor.rows == 1;
         list.push_back({tensor.weight(), {tensor.rows, tensor.cols}, vector});
-        if (tensor.bias) list.push_back({bias_name(tensor), {1, bias_size(tensor)}, true});
+        if (tensor.bias) list.push_back({tensor.bias_name(), {1, tensor.bias_size()}, true});
     };
     add(config.embedding);
     for (const LayerConfig& layer : config.layers)
@@ -27,14 +27,6 @@ std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
     add(config.final_norm);
     if (!config.tie_embeddings) add(config.head);
     return list;
-}
-
-std::string bias_name(const ModelTensor& tensor) {
-    return tensor.name + ".bias";
-}
-
-std::int64_t bias_size(const ModelTensor& tensor) {
-    return is_vector(tensor.role) ? tensor.rows * tensor.cols : tensor.rows;
 }
 
 void check_model_tensors(const WeightSource& source, const std::string& where) {

@@ -22,10 +22,6 @@ struct ExpectedTensor {
 /// when it is tied to the embedding). The order of WeightSource::names().
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config);
 
-/// Name and size of a tensor's bias.
-std::string bias_name(const ModelTensor& tensor);
-std::int64_t bias_size(const ModelTensor& tensor);
-
 /// A folder with config.json and model.safetensors, or model.safetensors.index.json and its shards.
 std::unique_ptr<WeightSource> open_hf_folder(const std::string& folder);
 

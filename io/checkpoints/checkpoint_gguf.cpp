@@ -12,9 +12,10 @@
 #include "io/checkpoints/checkpoint_hash.h"
 #include "io/checkpoints/gguf_kind.h"
 #include "io/families/gguf_config.h"
+#include "io/families/gguf_metadata.h"
 #include "io/families/gguf_rope.h"
 #include "io/families/gguf_tensors.h"
-#include "io/files/gguf.h"
+#include "io/gguf/gguf.h"
 #include "io/tokenizers/gguf_tokenizer.h"
 
 namespace vq {
@@ -25,7 +26,8 @@ public:
     explicit GgufCheckpoint(const std::string& path)
         : file_(path),
           config_(gguf_model_config(checked_model_file(file_))),
-          tokenizer_(gguf_tokenizer_files(file_, config_.notes)) {
+          tokenizer_(gguf_tokenizer_files(file_, config_.notes)),
+          further_blocks_(gguf_further_blocks(file_)) {
         std::set<std::string> used;
         const auto has_tensor = [&](const std::string& name) {
             return file_.find_tensor(name) != nullptr;
@@ -63,16 +65,25 @@ public:
     TensorShape shape(const std::string& name) const override {
         const Stored& stored = find(name);
         if (stored.source.latent_heads > 0) return latent_shape(stored);
-        TensorShape shape;
-        for (const GgufTensor* tensor : stored.tensors) {
-            const TensorShape part = part_shape(*tensor, stored.source.expert);
-            if (shape.rows > 0 && shape.rows == 1 && part.rows == 1) {
-                shape.cols += part.cols;  // biases
-                continue;
-            }
-            shape = {shape.rows + part.rows, part.cols};
+        TensorShape shape = part_shape(*stored.tensors[0], stored.source.expert);
+        if (stored.tensors.size() == 1) return shape;
+        const bool vectors = dimensions(*stored.tensors[0], stored.source.expert) == 1;
+        std::int64_t size = 0;
+        for (std::size_t i = 0; i < stored.tensors.size(); ++i) {
+            const GgufTensor& tensor = *stored.tensors[i];
+            const TensorShape part = part_shape(tensor, stored.source.expert);
+            const std::int64_t rows = vectors ? part.cols : part.rows;
+            // The check of the model sees their sum alone.
+            if (rows != stored.source.part_rows[i] || (!vectors && part.cols != shape.cols))
+                throw Error(fmt::format("tensor is {} x {}, the configuration calls for {} rows "
+                                        "of {} columns",
+                                        part.rows, part.cols, stored.source.part_rows[i],
+                                        vectors ? 1 : shape.cols),
+                            file_.path() + ": " + tensor.name,
+                            "check that configuration and weights belong together");
+            size += rows;
         }
-        return shape;
+        return vectors ? TensorShape{1, size} : TensorShape{size, shape.cols};
     }
 
     Matrix read(const std::string& name) const override {
@@ -83,7 +94,7 @@ public:
         Index begin = 0;
         for (const GgufTensor* tensor : stored.tensors)
             begin += read_part(*tensor, stored.source, begin, values);
-        finish(stored.source, values);
+        finish(stored, values);
         check_finite(values, file_.path() + ": " + stored.tensors.front()->name);
         return values;
     }
@@ -126,25 +137,26 @@ private:
         names_.insert(names_.end(), others.begin(), others.end());
     }
 
+    /// Of a block that predicts further tokens.
     bool is_behind_blocks(const std::string& name) const {
-        if (!name.starts_with("blk.")) return false;
-        const std::size_t end = name.find('.', 4);
-        const std::string number = name.substr(4, end == std::string::npos ? end : end - 4);
-        const bool digits = !number.empty() && number.size() < 6 &&
-                            number.find_first_not_of("0123456789") == std::string::npos;
-        return digits && std::stoll(number) >= config_.n_layers();
+        for (std::int64_t l = 0; l < further_blocks_; ++l)
+            if (name.starts_with(fmt::format("blk.{}.", config_.n_layers() + l))) return true;
+        return false;
+    }
+
+    static std::size_t dimensions(const GgufTensor& tensor, std::int64_t expert) {
+        return tensor.extents.size() - (expert >= 0 && !tensor.extents.empty() ? 1 : 0);
     }
 
     /// Of one tensor, or of an expert's part of it.
     TensorShape part_shape(const GgufTensor& tensor, std::int64_t expert) const {
         const auto& extents = tensor.extents;
-        const std::size_t dimensions = extents.size() - (expert >= 0 ? 1 : 0);
         if (expert >= 0 && !extents.empty() && expert >= extents.back())
             throw Error(fmt::format("tensor has no expert {}", expert),
                         file_.path() + ": " + tensor.name,
                         "check that configuration and weights belong together");
-        if (dimensions == 1) return {1, extents[0]};
-        if (dimensions == 2) return {extents[1], extents[0]};
+        if (dimensions(tensor, expert) == 1) return {1, extents[0]};
+        if (dimensions(tensor, expert) == 2) return {extents[1], extents[0]};
         throw Error(fmt::format("tensor has {} dimensions", extents.size()),
                     file_.path() + ": " + tensor.name,
                     "use a model whose tensors are vectors and matrices");
@@ -164,7 +176,7 @@ private:
         const TensorShape size = part_shape(tensor, source.expert);
         const ByteSpan data = part_bytes(tensor, source.expert);
         const Index row_bytes = static_cast<Index>(data.size()) / size.rows;
-        if (values.rows() == 1) {
+        if (dimensions(tensor, source.expert) == 1) {
             ggml_dequantize(tensor.type, data.data(), size.cols, values.data() + begin);
             file_.release(tensor, data);
             return size.cols;
@@ -184,9 +196,13 @@ private:
         return size.rows;
     }
 
-    static void finish(const GgufSource& source, Matrix& values) {
-        const std::vector<std::int64_t>& order = values.rows() == 1 ? source.rows : source.cols;
+    static void finish(const Stored& of, Matrix& values) {
+        const GgufSource& source = of.source;
+        // Elements of a vector are rows to the source; a matrix may have one row too.
+        const bool vector = dimensions(*of.tensors[0], source.expert) == 1;
+        const std::vector<std::int64_t>& order = vector ? source.rows : source.cols;
         if (!order.empty()) {
+            VQ_ASSERT(static_cast<Index>(order.size()) == values.cols());
             const Matrix stored = values;
             for (Index i = 0; i < values.cols(); ++i)
                 values.col(i) = stored.col(order[static_cast<std::size_t>(i)]);
@@ -205,6 +221,14 @@ private:
             if (tensor->extents.size() != 3 || tensor->extents[2] != heads)
                 throw Error(fmt::format("tensor is not of {} heads", heads),
                             file_.path() + ": " + tensor->name, "convert the model again");
+        const std::vector<std::int64_t>& rows = stored.source.part_rows;
+        if (keys.extents[0] != rows[0] || values.extents[1] != rows[1])
+            throw Error(
+                fmt::format("tensor has heads of {}, the configuration calls for {}",
+                            keys.extents[0] != rows[0] ? keys.extents[0] : values.extents[1],
+                            keys.extents[0] != rows[0] ? rows[0] : rows[1]),
+                file_.path() + ": " + (keys.extents[0] != rows[0] ? keys.name : values.name),
+                "check that configuration and weights belong together");
         if (keys.extents[1] != values.extents[0])
             throw Error("tensor does not fit " + values.name, file_.path() + ": " + keys.name,
                         "convert the model again");
@@ -245,7 +269,8 @@ private:
     TokenizerFiles tokenizer_;
     std::unordered_map<std::string, Stored> tensors_;
     std::vector<std::string> names_;
-    std::string left_out_;  ///< the first tensor behind the last block
+    std::int64_t further_blocks_;  ///< behind the last one, that predict further tokens
+    std::string left_out_;         ///< the first tensor of one
 };
 
 }  // namespace

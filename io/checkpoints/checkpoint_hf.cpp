@@ -64,9 +64,7 @@ public:
         const Stored& stored = find(name);
         if (stored.scales != nullptr) return stored.shape;
         check_type(stored);
-        const bool turned =
-            stored.layout == ExpertLayout::transposed || stored.layout == ExpertLayout::interleaved;
-        if (turned && !stored.bias) return {stored.shape.cols, stored.shape.rows};
+        if (is_transposed(stored.layout) && !stored.bias) return {stored.shape.cols, stored.shape.rows};
         return stored.shape;
     }
 
@@ -168,16 +166,16 @@ private:
         const auto [rows, cols] = stored.shape;
         const ByteSpan blocks = bytes_of(stored);
         const ByteSpan scales = scales_of(stored);
-        Matrix turned(cols, rows);
-        std::vector<float> row(static_cast<std::size_t>(cols));
+        Matrix values(rows, cols);
         const std::int64_t in_row = cols / mxfp4_block;
-        for (Index r = 0; r < rows; ++r) {
-            mxfp4_to_float(blocks.data() + r * cols / 2, scales.data() + r * in_row, in_row,
-                           row.data());
-            turned.col(r) = Eigen::Map<const Vector>(row.data(), cols);
-        }
-        check_finite(turned, stored.file->path() + ": " + name);
-        return from_file_layout(turned, stored.layout, false);
+        const Index row_bytes = cols / 2;
+        parallel_for(values.rows(), [&](std::int64_t r) {
+            const Index at = output_in_file(stored.layout, r, values.rows());
+            mxfp4_to_float(blocks.data() + at * row_bytes, scales.data() + at * in_row, in_row,
+                           values.row(r).data());
+        });
+        check_finite(values, stored.file->path() + ": " + name);
+        return values;
     }
 
     bool files_have(const std::string& name) const { return tensors_.count(name) != 0; }
@@ -272,9 +270,8 @@ private:
 
     /// An expert's matrix in a stack of three dimensions, the way its family writes it.
     Stored stacked(const ModelTensor& tensor, std::int64_t n_experts, bool bias) const {
-        const bool turned = tensor.layout != ExpertLayout::stacked;
-        TensorShape shape =
-            turned ? TensorShape{tensor.cols, tensor.rows} : TensorShape{tensor.rows, tensor.cols};
+        TensorShape shape = is_transposed(tensor.layout) ? TensorShape{tensor.cols, tensor.rows}
+                                                         : TensorShape{tensor.rows, tensor.cols};
         if (bias) shape = {1, tensor.rows};
         Stored part = stack(stack_name(tensor, bias), n_experts, bias ? 0 : shape.rows, shape.cols);
         part.shape = shape;
@@ -334,14 +331,16 @@ private:
                     continue;
                 }
                 const std::string name = stack_name(tensor, false);
-                const bool blocks = !has(name) && has(name + "_blocks");
+                const bool blocks = is_transposed(tensor.layout) && !has(name) &&
+                                    has(name + "_blocks");
                 if (blocks) {
                     tensors_[tensor.weight()] = in_mxfp4(tensor, n);
                     stacks.insert({name + "_blocks", name + "_scales"});
                 }
                 for (const bool bias : {false, true}) {
                     if (bias ? !tensor.bias : blocks) continue;
-                    tensors_[bias ? bias_name(tensor) : tensor.weight()] = stacked(tensor, n, bias);
+                    tensors_[bias ? tensor.bias_name() : tensor.weight()] =
+                        stacked(tensor, n, bias);
                     stacks.insert(stack_name(tensor, bias));
                 }
             }
@@ -357,6 +356,7 @@ private:
         for (const ExpectedTensor& tensor : expected_tensors(config_))
             if (others.erase(tensor.name) != 0) names_.push_back(tensor.name);
         std::int64_t foreign = 0;
+        std::string first_foreign;
         for (const std::string& name : others) {
             if (ends_with(name, ".rotary_emb.inv_freq")) {
                 tensors_.erase(name);
@@ -369,13 +369,13 @@ private:
                 tensors_.erase(name);
                 continue;
             }
-            if (carried && ++foreign == 1) first_foreign_ = name;
+            if (carried && ++foreign == 1) first_foreign = name;
             names_.push_back(name);
         }
         if (foreign > 0)
             config_.notes.push_back(fmt::format(
                 "{} tensors of other parts than the text model ({}, ...) stay as they are", foreign,
-                first_foreign_));
+                first_foreign));
     }
 
     std::string folder_;
@@ -384,7 +384,6 @@ private:
     std::map<std::string, std::unique_ptr<SafetensorsFile>> files_;
     std::unordered_map<std::string, Stored> tensors_;
     std::vector<std::string> names_;
-    std::string first_foreign_;
 };
 
 }  // namespace

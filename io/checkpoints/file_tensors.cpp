@@ -10,16 +10,6 @@
 namespace vq {
 namespace {
 
-/// Row i of `rows` where the rows of gate and up stand one behind the other, where they take turns.
-Index taking_turns(Index i, Index rows) {
-    const Index half = rows / 2;
-    return i < half ? 2 * i : 2 * (i - half) + 1;
-}
-
-bool is_transposed(ExpertLayout layout) {
-    return layout == ExpertLayout::transposed || layout == ExpertLayout::interleaved;
-}
-
 std::vector<std::int64_t> own_dims(const ModelTensor& tensor) {
     switch (tensor.dimensions) {
         case 1: return {tensor.rows * tensor.cols};
@@ -34,18 +24,18 @@ std::vector<std::int64_t> own_dims(const ModelTensor& tensor) {
 class Builder {
 public:
     void add(const ModelTensor& tensor) {
-        const std::int64_t outputs = bias_size(tensor);
+        const std::int64_t outputs = tensor.bias_size();
         if (tensor.layout == ExpertLayout::single) {
             list_.push_back({tensor.weight(), own_dims(tensor), {{tensor.weight(), {}}}});
             if (tensor.bias)
-                list_.push_back({bias_name(tensor), {outputs}, {{bias_name(tensor), {}}}});
+                list_.push_back({tensor.bias_name(), {outputs}, {{tensor.bias_name(), {}}}});
             return;
         }
         std::vector<std::int64_t> dims = {0, tensor.rows, tensor.cols};
         if (is_transposed(tensor.layout)) std::swap(dims[1], dims[2]);
         add_part(stack_name(tensor, false), dims, {tensor.weight(), tensor.layout});
         if (tensor.bias)
-            add_part(stack_name(tensor, true), {0, outputs}, {bias_name(tensor), tensor.layout});
+            add_part(stack_name(tensor, true), {0, outputs}, {tensor.bias_name(), tensor.layout});
     }
     void add_foreign(const std::string& name, std::vector<std::int64_t> dims) {
         list_.push_back({name, std::move(dims), {{name, {}}}});
@@ -86,13 +76,19 @@ std::vector<FileTensor> file_tensors(const WeightSource& source) {
     return builder.take();
 }
 
+Index output_in_file(ExpertLayout layout, Index i, Index rows) {
+    if (layout != ExpertLayout::interleaved) return i;
+    const Index half = rows / 2;
+    return i < half ? 2 * i : 2 * (i - half) + 1;
+}
+
 Matrix to_file_layout(const Matrix& values, ExpertLayout layout, bool bias) {
     if (!is_transposed(layout)) return values;
     Matrix stored = bias ? values : Matrix(values.transpose());
     if (layout != ExpertLayout::interleaved) return stored;
     const Matrix straight = stored;
     for (Index i = 0; i < stored.cols(); ++i)
-        stored.col(taking_turns(i, stored.cols())) = straight.col(i);
+        stored.col(output_in_file(layout, i, stored.cols())) = straight.col(i);
     return stored;
 }
 
@@ -101,7 +97,7 @@ Matrix from_file_layout(const Matrix& stored, ExpertLayout layout, bool bias) {
     Matrix straight = stored;
     if (layout == ExpertLayout::interleaved)
         for (Index i = 0; i < stored.cols(); ++i)
-            straight.col(i) = stored.col(taking_turns(i, stored.cols()));
+            straight.col(i) = stored.col(output_in_file(layout, i, stored.cols()));
     if (bias) return straight;
     return straight.transpose();
 }

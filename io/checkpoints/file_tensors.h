@@ -31,6 +31,9 @@ std::vector<FileTensor> file_tensors(const WeightSource& source);
 /// The tensor of the file that a stacked expert's matrix (or bias) is part of.
 std::string stack_name(const ModelTensor& tensor, bool bias);
 
+/// Where output i of `rows` stands in a file: where rows of gate and up take turns, else at i.
+Index output_in_file(ExpertLayout layout, Index i, Index rows);
+
 /// A part as it stands in the file, from the matrix of the model, and back. A bias has one row.
 Matrix to_file_layout(const Matrix& values, ExpertLayout layout, bool bias);
 Matrix from_file_layout(const Matrix& stored, ExpertLayout layout, bool bias);

@@ -3,7 +3,7 @@
 // adapters, importance matrices.
 #pragma once
 
-#include "io/files/gguf.h"
+#include "io/gguf/gguf.h"
 
 namespace vq {
 

@@ -30,7 +30,8 @@ bool contains(std::span<const std::string_view> list, std::string_view key) {
 
 void refuse_quantized(const Json& json, const std::string& where, bool mxfp4 = false) {
     const Json* how = find_value(json, "quantization_config");
-    if (mxfp4 && how != nullptr && how->is_object() && how->value("quant_method", "") == "mxfp4")
+    if (mxfp4 && how != nullptr && how->is_object() &&
+        find_value(*how, "quant_method") != nullptr && *find_value(*how, "quant_method") == "mxfp4")
         return;
     if (how != nullptr)
         throw Error("the checkpoint is quantized already (quantization_config)", where,

@@ -14,9 +14,6 @@
 
 namespace vq {
 
-/// Roles of tensors that are vectors.
-bool is_vector(TensorRole role);
-
 /// When a tensor has a bias: never, always, or when a setting says so (Setting::attention_bias,
 /// attention_out_bias, mlp_bias).
 enum class Bias : std::uint8_t { never, always, if_configured, if_out_configured, if_mlp };

@@ -9,6 +9,9 @@
 namespace vq {
 namespace {
 
+/// Of all layers: a configuration alone must not fill the memory with names of tensors.
+constexpr std::int64_t most_experts = 1 << 18;
+
 Activation read_activation(const ConfigReader& reader) {
     const std::string name = reader.name(Setting::activation);
     const std::string act = text_of(reader.find(Setting::activation), name, reader.where());
@@ -29,9 +32,12 @@ std::int64_t adjusted_width(const ConfigReader& reader, std::int64_t width) {
     if (!reader.flag(Setting::adjust_width)) return width;
     width = 2 * width / 3;
     if (reader.find(Setting::width_multiplier) == nullptr) return width;
-    width = static_cast<std::int64_t>(reader.positive(Setting::width_multiplier) *
-                                      static_cast<double>(width));
+    const double wanted = reader.positive(Setting::width_multiplier) * static_cast<double>(width);
     const std::int64_t multiple = reader.integer(Setting::width_multiple, 1, widest_layer);
+    if (!(wanted >= 1 && wanted <= static_cast<double>(widest_layer)))
+        reader.fail(
+            fmt::format("{} makes a width of {}", reader.name(Setting::width_multiplier), wanted));
+    width = static_cast<std::int64_t>(wanted);
     return (width + multiple - 1) / multiple * multiple;
 }
 
@@ -62,6 +68,12 @@ MixtureConfig read_mixture(const ConfigReader& reader, std::int64_t width, Activ
     if (mixture.n_experts % mixture.n_groups != 0 || mixture.n_active_groups > mixture.n_groups)
         reader.fail(fmt::format("{} of {} groups of {} experts cannot be chosen",
                                 mixture.n_active_groups, mixture.n_groups, mixture.n_experts));
+    const std::int64_t left = mixture.n_active_groups * (mixture.n_experts / mixture.n_groups);
+    if (mixture.n_active > left)
+        reader.fail(fmt::format("{} {} and {} {} leave {} experts to choose {} from",
+                                reader.name(Setting::expert_groups), mixture.n_groups,
+                                reader.name(Setting::active_groups), mixture.n_active_groups, left,
+                                mixture.n_active));
     mixture.activation = activation;
     return mixture;
 }
@@ -116,6 +128,8 @@ std::vector<FeedForwardConfig> read_feed_forward(const ConfigReader& reader,
             ? 0
             : adjusted_width(reader, reader.integer(Setting::intermediate_size, 1, widest_layer));
     const MixtureConfig mixture = read_mixture(reader, width, activation);
+    if (n_layers * mixture.n_experts > most_experts)
+        reader.fail(fmt::format("{} layers of {} experts are absurd", n_layers, mixture.n_experts));
     MlpConfig mlp;
     // A family whose blocks all have mixtures may have no width of a plain MLP.
     mlp.width = reader.integer_or(Setting::dense_width, width, 1, widest_layer);

@@ -306,6 +306,29 @@ void add_notes(const GgufMetadata& data, ModelConfig& config) {
     }
 }
 
+/// Files may say layer by layer, or with "every nth has none", which layers have windows: it must be
+/// what the family's own rule came to.
+void check_windows(const GgufMetadata& data, const ModelConfig& config) {
+    const char* name = "attention.sliding_window_pattern";
+    const std::string key = data.key(name);
+    const GgufValue* value = data.file().find(key);
+    if (value == nullptr) return;
+    const bool list = value->type == GgufType::array;
+    const std::vector<bool> flags = list ? data.flags(name) : std::vector<bool>();
+    const std::int64_t nth = list ? 0 : data.required(name);
+    if (list && flags.size() < config.layers.size())
+        data.fail(key, fmt::format("a list of {} layers of {}", flags.size(), config.n_layers()));
+    for (std::size_t i = 0; i < config.layers.size(); ++i) {
+        if (config.layers[i].mixer != Mixer::attention) continue;
+        const AttentionConfig& heads = config.layers[i].attention;
+        const bool windowed = heads.window > 0 || heads.chunk > 0;
+        const bool said =
+            list ? flags[i] : nth == 0 || (static_cast<std::int64_t>(i) + 1) % nth != 0;
+        if (windowed != said)
+            data.fail(key, fmt::format("layer {} {} a window", i, said ? "with" : "without"));
+    }
+}
+
 }  // namespace
 
 ModelConfig gguf_model_config(const GgufFile& file, std::span<const Family> table) {
@@ -313,6 +336,7 @@ ModelConfig gguf_model_config(const GgufFile& file, std::span<const Family> tabl
     const GgufMetadata data(file, family);
     const Json json = ConfigWriter(data)();
     ModelConfig config = parse_hf_config(json.dump(2) + "\n", file.path(), table);
+    check_windows(data, config);
     add_notes(data, config);
     return config;
 }

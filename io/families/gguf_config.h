@@ -5,7 +5,7 @@
 #include <span>
 
 #include "io/families/model_config.h"
-#include "io/files/gguf.h"
+#include "io/gguf/gguf.h"
 
 namespace vq {
 

@@ -43,7 +43,7 @@ constexpr std::array<std::string_view, 11> harmless_keys = {
     "tensor_data_layout",       "expert_used_count",         "vocab_size",
     "attention.causal",         "rope.dimension_sections",   "leading_dense_block_count",
     "feed_forward_length",      "interleave_moe_layer_step", "attention.temperature_length",
-    "attention.max_alibi_bias", "rope.dimension_count_swa"};
+    "attention.max_alibi_bias", "rope.dimension_count_swa"};  // values of some: check_values()
 
 std::string as_text(const GgufValue& value) {
     if (const auto* number = std::get_if<std::int64_t>(&value.value))
@@ -98,12 +98,22 @@ const Family& gguf_family(const GgufFile& file, std::span<const Family> table) {
                 supported_architectures(table));
 }
 
+std::int64_t gguf_further_blocks(const GgufFile& file) {
+    const std::string key = file.require_string("general.architecture") + ".nextn_predict_layers";
+    const std::int64_t count = file.get_int(key).value_or(0);
+    if (count < 0 || count > 64)
+        throw Error(fmt::format("a count of {} is absurd", count), file.path() + ": " + key,
+                    "convert the model again");
+    return count;
+}
+
 GgufMetadata::GgufMetadata(const GgufFile& file, const Family& family)
     : file_(file), family_(family), prefix_(std::string(family.gguf.architecture) + ".") {
     check_keys();
+    check_values();
     const ConfigKey* blocks = find_key(family, Setting::layers);
     VQ_ASSERT(blocks != nullptr && blocks->gguf != nullptr);
-    n_layers_ = required(blocks->gguf) - integer("nextn_predict_layers").value_or(0);
+    n_layers_ = required(blocks->gguf) - gguf_further_blocks(file);
     if (n_layers_ < 1 || n_layers_ > 4096)
         fail(key(blocks->gguf), fmt::format("a count of {}", n_layers_));
 }
@@ -158,6 +168,19 @@ const GgufTensor* GgufMetadata::first(TensorRole role, const char* kind) const {
     for (std::int64_t l = 0; l < n_layers_; ++l)
         if (const GgufTensor* found = tensor(role, l, kind)) return found;
     return nullptr;
+}
+
+void GgufMetadata::check_values() const {
+    if (!file_.get_bool(key("attention.causal")).value_or(true))
+        fail(key("attention.causal"), "attention to later tokens");
+    if (real("attention.max_alibi_bias").value_or(0) != 0)
+        fail(key("attention.max_alibi_bias"), "a bias by distance");
+    if (const auto local = integer("rope.dimension_count_swa"))
+        if (*local != integer("rope.dimension_count")
+                          .value_or(integer("attention.key_length").value_or(*local)))
+            fail(key("rope.dimension_count_swa"), "another part of heads that turns in windows");
+    if (!family_.features.growing_queries && real("attention.temperature_scale").value_or(0) != 0)
+        fail(key("attention.temperature_scale"), "queries that grow with their position");
 }
 
 void GgufMetadata::check_keys() const {

@@ -11,13 +11,16 @@
 
 #include "base/json.h"
 #include "io/families/family.h"
-#include "io/files/gguf.h"
+#include "io/gguf/gguf.h"
 
 namespace vq {
 
 /// The row of the file's architecture; where several have it, the first that has experts as the
 /// file does, their way of weighing, and windows if the file has them. Throws Error when none fits.
 const Family& gguf_family(const GgufFile& file, std::span<const Family> table);
+
+/// Blocks behind the last one that predict further tokens. Throws Error on an absurd number.
+std::int64_t gguf_further_blocks(const GgufFile& file);
 
 class GgufMetadata {
 public:
@@ -47,6 +50,8 @@ public:
 
 private:
     void check_keys() const;
+    /// Keys that the runtime can follow at a single value only.
+    void check_values() const;
 
     const GgufFile& file_;
     const Family& family_;

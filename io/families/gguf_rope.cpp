@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/files/ggml_dequant.h"
+#include "io/gguf/ggml_dequant.h"
 
 namespace vq {
 namespace {
@@ -138,6 +138,13 @@ Json gguf_rope_scaling(const GgufMetadata& data, double theta, std::int64_t dims
             json["attention_factor"] = *attention;
         return json;
     }
+    if ((few != nullptr) != (many != nullptr))
+        refuse(std::string(few != nullptr ? short_factors : long_factors) + " without the other");
+    const bool yarn = type == "yarn" && factor.value_or(1.0) != 1.0;
+    if (!yarn && data.real("rope.scaling.attn_factor").value_or(1.0) != 1.0)
+        refuse("a factor of attention without yarn or longrope");
+    if (!yarn && data.real("attention.temperature_scale").value_or(0) != 0)
+        refuse("queries that grow with their position without yarn");
     if (type != "none" && type != "linear" && type != "yarn" && !type.empty())
         refuse("rope scaling \"" + type.substr(0, 60) + "\"");
     const GgufTensor* factors = file.find_tensor(plain_factors);

@@ -91,6 +91,7 @@ public:
         weight.expert = tensor.expert;
         for (const std::string& part : parts_of(tensor.gguf_name))
             weight.tensors.push_back(gguf_weight_name(part));
+        if (weight.tensors.size() > 1) weight.part_rows = rows_of_parts(tensor, layer);
         if (tensor.gguf_pair_heads > 0)
             weight.rows = paired_rows(tensor.rows, tensor.gguf_pair_heads);
         if (family_.gguf.folded_norms && is_folded_norm(tensor.role))
@@ -100,7 +101,7 @@ public:
         GgufSource bias = weight;
         sources_.push_back(std::move(weight));
         if (!tensor.bias) return;
-        bias.name = tensor.name + ".bias";
+        bias.name = tensor.bias_name();
         bias.change = GgufSource::Change::none;
         bias.cols.clear();
         bias.tensors.clear();
@@ -111,6 +112,17 @@ public:
     std::vector<GgufSource> take() { return std::move(sources_); }
 
 private:
+    /// Of the two tensors that a file has for one.
+    static std::vector<std::int64_t> rows_of_parts(const ModelTensor& tensor,
+                                                   const LayerConfig& layer) {
+        const bool delta = tensor.role == TensorRole::delta_query_key_value_gate;
+        VQ_ASSERT(delta || tensor.role == TensorRole::gate_up ||
+                  tensor.role == TensorRole::expert_gate_up);
+        const std::int64_t last =
+            delta ? layer.delta.n_value_heads * layer.delta.value_dim : tensor.rows / 2;
+        return {tensor.rows - last, last};
+    }
+
     void order_delta(const ModelTensor& tensor, const GatedDeltaConfig& delta,
                      GgufSource& source) const {
         if (tensor.role == TensorRole::delta_log_decay)
@@ -141,6 +153,7 @@ private:
             source.tensors.front().substr(0, source.tensors.front().rfind("attn_kv_b"));
         source.tensors = {block + "attn_k_b.weight", block + "attn_v_b.weight"};
         source.latent_heads = latent.n_heads;
+        source.part_rows = {latent.plain_dim, latent.value_dim};
     }
 
     const Family& family_;

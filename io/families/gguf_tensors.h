@@ -17,6 +17,8 @@ struct GgufSource {
     std::string name;  ///< the tensor's HF name: "model.layers.3.self_attn.q_proj.weight"
     /// GGUF names; the rows of several stand one behind the other.
     std::vector<std::string> tensors;
+    /// Of several: how many rows each has (of keys and values of latent attention: a head's).
+    std::vector<std::int64_t> part_rows;
     std::int64_t expert = -1;  ///< below 0, or which part of a tensor of three dimensions
     /// Row (of a vector: element) i of the HF tensor stands at rows[i]; empty: at i. Columns alike.
     std::vector<std::int64_t> rows;

@@ -21,9 +21,7 @@ const char* mixer_name(Mixer mixer) {
 // What a token reads of `weights` of this tensor.
 double active_share(const LayerConfig* layer, const ModelTensor& tensor) {
     if (tensor.role == TensorRole::embedding) return 0;  // a single row
-    if (layer == nullptr || tensor.expert < 0) return 1;
-    return static_cast<double>(layer->mixture.n_active) /
-           static_cast<double>(layer->mixture.n_experts);
+    return layer == nullptr || tensor.expert < 0 ? 1 : layer->mixture.active_share();
 }
 
 class Count {
@@ -40,7 +38,8 @@ public:
             parts_.push_back({{.name = name, .linear = kind.has_value()}, 0});
             part = std::prev(parts_.end());
         }
-        const std::int64_t weights = tensor.rows * tensor.cols + (tensor.bias ? tensor.rows : 0);
+        const std::int64_t weights =
+            tensor.rows * tensor.cols + (tensor.bias ? tensor.bias_size() : 0);
         ++part->what.tensors;
         part->what.weights += weights;
         part->active += static_cast<double>(weights) * active_share(layer, tensor);

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -132,6 +131,13 @@ struct MixtureConfig {
     std::int64_t n_groups = 1;      ///< the best groups (by their two best experts) are left
     std::int64_t n_active_groups = 1;
     Activation activation = Activation::silu;
+
+    /// Weights are of an expert's input, not of what it gives.
+    bool scales_input() const { return weight == Weight::sigmoid_of_input; }
+    /// Of all experts, those that a token visits.
+    double active_share() const {
+        return static_cast<double>(n_active) / static_cast<double>(n_experts);
+    }
 };
 
 /// How a family's own safetensors files hold an expert's matrix. single: a tensor of its own. Else
@@ -139,6 +145,10 @@ struct MixtureConfig {
 /// "gate_up_proj[3]". stacked: each (rows, cols). transposed: (cols, rows). interleaved: transposed
 /// too, and the rows of gate and up, one behind the other here, take turns there.
 enum class ExpertLayout : std::uint8_t { single, stacked, transposed, interleaved };
+/// A file has inputs as rows.
+constexpr bool is_transposed(ExpertLayout layout) {
+    return layout == ExpertLayout::transposed || layout == ExpertLayout::interleaved;
+}
 
 /// A tensor that the model calls for.
 struct ModelTensor {
@@ -147,7 +157,7 @@ struct ModelTensor {
     std::string gguf_name;  ///< without ".weight": "blk.3.attn_q"
     std::int64_t rows = 0;  ///< outputs; 1 for the weights of a norm
     std::int64_t cols = 0;  ///< inputs
-    bool bias = false;      ///< name + ".bias", size (rows), is part of the model
+    bool bias = false;      ///< bias_name(), size (bias_size()), is part of the model
     /// Above 0: a GGUF file holds the two halves of every rotary pair side by side, in the rows of
     /// so many heads.
     std::int64_t gguf_pair_heads = 0;
@@ -158,6 +168,9 @@ struct ModelTensor {
 
     /// The HF name of the tensor itself.
     std::string weight() const { return bare ? name : name + ".weight"; }
+    std::string bias_name() const { return name + ".bias"; }
+    /// One value an output; of a norm one a weight.
+    std::int64_t bias_size() const { return is_vector(role) ? rows * cols : rows; }
 };
 
 enum class Mixer : std::uint8_t { attention, latent_attention, gated_delta, short_conv };

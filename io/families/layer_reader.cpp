@@ -113,6 +113,11 @@ std::vector<LayerType> layer_types(const ConfigReader& reader, std::int64_t n_la
     return types;
 }
 
+void check_width(const ConfigReader& reader, std::int64_t heads, std::int64_t size) {
+    if (heads * size > widest_layer)
+        reader.fail(fmt::format("{} heads of {} are absurdly wide", heads, size));
+}
+
 /// What the heads of all layers have in common.
 AttentionConfig read_attention(const ConfigReader& reader, std::int64_t hidden_size) {
     const FamilyFeatures& features = reader.family().features;
@@ -132,8 +137,7 @@ AttentionConfig read_attention(const ConfigReader& reader, std::int64_t hidden_s
               : reader.integer(Setting::head_dim, 1, 65536);
     if (heads.head_dim % 2 != 0)
         reader.fail(fmt::format("head_dim {} is odd, rotary positions need pairs", heads.head_dim));
-    if (heads.n_heads * heads.head_dim > widest_layer)
-        reader.fail(fmt::format("{} heads of {} are absurdly wide", heads.n_heads, heads.head_dim));
+    check_width(reader, heads.n_heads, heads.head_dim);
     heads.scale = 1.0 / std::sqrt(static_cast<double>(heads.head_dim));
     if (reader.find(Setting::query_scalar) != nullptr)
         heads.scale = 1.0 / std::sqrt(reader.positive(Setting::query_scalar));
@@ -163,6 +167,7 @@ LatentAttentionConfig read_latent(const ConfigReader& reader) {
     if (reader.integer_or(Setting::whole_head_dim, whole, 1, 131072) != whole)
         reader.fail_unsupported(reader.name(Setting::whole_head_dim),
                                 *reader.find(Setting::whole_head_dim), std::to_string(whole));
+    check_width(reader, latent.n_heads, std::max(whole, latent.plain_dim + latent.value_dim));
     latent.scale = 1.0 / std::sqrt(static_cast<double>(whole));
     return latent;
 }
@@ -179,6 +184,8 @@ GatedDeltaConfig read_delta(const ConfigReader& reader) {
         reader.fail(fmt::format("{} {} is not a multiple of {} {}",
                                 reader.name(Setting::delta_value_heads), delta.n_value_heads,
                                 reader.name(Setting::delta_key_heads), delta.n_key_heads));
+    check_width(reader, delta.n_key_heads, delta.key_dim);
+    check_width(reader, delta.n_value_heads, delta.value_dim);
     return delta;
 }
 

@@ -76,11 +76,14 @@ std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer) {
     for (const ModelTensor& tensor : config.layers[static_cast<std::size_t>(layer)].tensors) {
         const auto kind = group_of(tensor.role);
         if (!kind) continue;
-        auto group = std::find_if(groups.begin(), groups.end(), [&](const LinearGroup& g) {
+        // From behind: tensors of a group stand close together, and experts are many.
+        auto group = std::find_if(groups.rbegin(), groups.rend(), [&](const LinearGroup& g) {
             return g.kind == *kind && g.expert == tensor.expert;
         });
-        if (group == groups.end())
-            group = groups.insert(groups.end(), {{}, tensor.cols, *kind, tensor.expert});
+        if (group == groups.rend()) {
+            groups.push_back({{}, tensor.cols, *kind, tensor.expert});
+            group = groups.rbegin();
+        }
         group->names.push_back(tensor.weight());
     }
     std::stable_sort(groups.begin(), groups.end(), [](const LinearGroup& a, const LinearGroup& b) {

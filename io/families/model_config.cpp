@@ -67,6 +67,14 @@ void read_scalars(const ConfigReader& reader, ModelConfig& config) {
     config.logit_softcap = reader.positive_or(Setting::logit_softcap, 0);
 }
 
+std::int64_t stretched_positions(const ConfigReader& reader, std::int64_t positions,
+                                 double factor) {
+    const double longest = std::floor(static_cast<double>(positions) * std::max(factor, 1.0));
+    if (!(longest <= 0x1p40))
+        reader.fail(fmt::format("{} positions times {} are absurd", positions, factor));
+    return static_cast<std::int64_t>(longest);
+}
+
 /// How the file at hand names the tensors of a wrapped model.
 Wrapper::Prefixes names_of(const Wrapper& wrapper, const Family& family,
                            const std::function<bool(const std::string&)>& has) {
@@ -127,8 +135,7 @@ ModelConfig parse_hf_config(std::string_view json_text, const std::string& where
     // Frequencies that follow the length are meant for longer texts than the model was trained on.
     const RopeConfig& rope = config.ropes.front();
     if (rope.scaling == RopeConfig::Scaling::dynamic)
-        config.max_position = static_cast<std::int64_t>(
-            std::floor(static_cast<double>(config.max_position) * std::max(rope.factor, 1.0)));
+        config.max_position = stretched_positions(reader, config.max_position, rope.factor);
     Wrapper::Prefixes prefixes = {"model.", ""};
     if (wrapper != nullptr) prefixes = names_of(*wrapper, family, has);
     resolve_tensors(reader, prefixes.model, prefixes.head, config);

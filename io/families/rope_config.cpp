@@ -218,14 +218,16 @@ void read_scaling(const ConfigReader& reader, const RopeObject& object, RopeConf
 std::int64_t turning_dims(const ConfigReader& reader, const RopeObject& object,
                           std::int64_t head_dim) {
     std::int64_t dims = head_dim;
+    const auto share_of_head = [&](double share) {
+        // Past the head in any case; larger numbers need not fit an integer.
+        return static_cast<std::int64_t>(static_cast<double>(head_dim) * std::min(share, 2.0));
+    };
     if (object.find("partial_rotary_factor") != nullptr)
-        dims = static_cast<std::int64_t>(static_cast<double>(head_dim) *
-                                         object.positive("partial_rotary_factor"));
+        dims = share_of_head(object.positive("partial_rotary_factor"));
     else if (reader.find(Setting::rotary_dim) != nullptr)
         dims = reader.integer(Setting::rotary_dim, 2, 65536);
     else if (reader.find(Setting::partial_rotary) != nullptr)
-        dims = static_cast<std::int64_t>(static_cast<double>(head_dim) *
-                                         reader.positive(Setting::partial_rotary));
+        dims = share_of_head(reader.positive(Setting::partial_rotary));
     if (dims > head_dim || dims < 2 || dims % 2 != 0)
         reader.fail(
             fmt::format("{} of a head's {} dimensions cannot turn in pairs", dims, head_dim));
@@ -262,6 +264,8 @@ RopeReading read_rope(const ConfigReader& reader, std::int64_t head_dim, bool wi
     }
     rope.theta = object.positive_or("rope_theta", rope.theta);
     read_scaling(reader, object, rope);
+    if (!std::isfinite(rope.theta) || !std::isfinite(rope.attention_factor))
+        reader.fail("rotary positions come to numbers that are not finite");
     if (rope.scaling == Scaling::yarn && family.features.latent &&
         object.find("mscale_all_dim") != nullptr) {
         const double m = yarn_scale(rope.factor, object.positive("mscale_all_dim"));

@@ -66,4 +66,7 @@ enum class TensorRole : std::uint8_t {
     head,
 };
 
+/// Roles of tensors that are vectors.
+bool is_vector(TensorRole role);
+
 }  // namespace vq

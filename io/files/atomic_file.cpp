@@ -44,32 +44,53 @@ int sync_path(const std::string& path, int flags) {
     return failure;
 }
 
+/// Opens `temp` as a file of its own: what stands there under this name and is a link, a device or
+/// a second name of another file is not written to, its name is taken.
+int open_own_file(const std::string& temp, const std::string& path) {
+    for (;;) {
+        const int fd =
+            ::open(temp.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+        const int failure = fd < 0 ? errno : 0;
+        struct stat status {};
+        if (fd >= 0 && ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1)
+            return fd;
+        if (fd >= 0) ::close(fd);
+        if (fd < 0 && failure != ELOOP && failure != ENXIO)
+            throw system_error("write", path, failure);
+        // No name is left where its owner has just finished.
+        const bool gone = fd >= 0 && S_ISREG(status.st_mode) && status.st_nlink == 0;
+        if (!gone && ::unlink(temp.c_str()) != 0 && errno != ENOENT)
+            throw system_error("write", path, errno);
+    }
+}
+
 /// Makes `temp` an empty file, held open and locked by this process; its descriptor. The lock is
 /// that of the open file: it goes when the process does, however that ends, and does not meet the
 /// locks of HDF5 (flock).
 int locked_empty_file(const std::string& temp, const std::string& path) {
     for (;;) {
-        const int fd = ::open(temp.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        if (fd < 0) throw system_error("write", path, errno);
+        const int fd = open_own_file(temp, path);
         struct flock whole {};
         whole.l_type = F_WRLCK;
         whole.l_whence = SEEK_SET;
-        const bool locked = ::fcntl(fd, F_OFD_SETLK, &whole) == 0;
-        const int failure = locked ? 0 : errno;
-        struct stat held {};
-        struct stat named {};
-        const bool current = locked && ::fstat(fd, &held) == 0 &&
-                             ::stat(temp.c_str(), &named) == 0 && held.st_ino == named.st_ino &&
-                             held.st_dev == named.st_dev;
+        const int failure = ::fcntl(fd, F_OFD_SETLK, &whole) == 0 ? 0 : errno;
         // A file system without locks is used without.
         const bool unlockable = failure == EINVAL || failure == ENOLCK || failure == ENOTSUP;
-        if ((current || unlockable) && ::ftruncate(fd, 0) == 0) return fd;
+        if (failure == 0 && !is_named(temp, fd)) {
+            ::close(fd);  // its owner has just finished and taken the name away
+            continue;
+        }
+        if (failure == 0 || unlockable) {
+            if (::ftruncate(fd, 0) == 0) return fd;
+            const int why = errno;
+            ::close(fd);
+            throw system_error("write", path, why);
+        }
         ::close(fd);
-        if (locked) continue;  // its owner has just finished and taken the name away
         if (failure == EAGAIN || failure == EACCES)
             throw Error("another run is writing this file", path,
                         "wait until it is done, or choose another name");
-        throw system_error("write", path, failure != 0 ? failure : errno);
+        throw system_error("write", path, failure);
     }
 }
 
@@ -78,6 +99,13 @@ int locked_empty_file(const std::string& temp, const std::string& path) {
 Error system_error(const std::string& action, const std::string& path, int error_number) {
     return Error("cannot " + action + ": " + std::generic_category().message(error_number), path,
                  advice(error_number));
+}
+
+bool is_named(const std::string& path, int fd) {
+    struct stat held {};
+    struct stat named {};
+    return ::fstat(fd, &held) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+           held.st_ino == named.st_ino && held.st_dev == named.st_dev;
 }
 
 void sync_folder_of(const std::string& path) {

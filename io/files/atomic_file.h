@@ -15,6 +15,9 @@ Error system_error(const std::string& action, const std::string& path, int error
 /// Makes a rename in (or a removal from) the folder that holds `path` survive a power cut.
 void sync_folder_of(const std::string& path);
 
+/// Whether the open file or folder still has this name.
+bool is_named(const std::string& path, int fd);
+
 /// The output is written to temp(), flushed by whoever writes it, and renamed by commit(). Without
 /// commit() the destructor removes the temporary file; one that a killed run left is replaced, one
 /// that another run is writing is locked and refused.

@@ -20,16 +20,27 @@ AtomicFolder::AtomicFolder(const std::string& path) : path_(fs::path(path).lexic
         throw Error("the output is there already", path_.string(),
                     "remove it, or choose another name");
     temp_ = path_.string() + kTempSuffix;
-    fs::create_directory(temp_, error);
-    if (error) throw system_error("make the folder", path_.string(), error.value());
-    lock_ = ::open(temp_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock_ < 0) throw system_error("make the folder", path_.string(), errno);
-    if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        ::close(lock_);
-        throw Error("another run is writing this folder", path_.string(),
-                    "wait until it is done, or choose another name");
+    for (;;) {
+        fs::create_directory(temp_, error);
+        if (error) throw system_error("make the folder", path_.string(), error.value());
+        lock_ = ::open(temp_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (lock_ < 0 && errno == ENOENT) continue;
+        if (lock_ < 0) throw system_error("make the folder", path_.string(), errno);
+        if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+            ::close(lock_);
+            throw Error("another run is writing this folder", path_.string(),
+                        "wait until it is done, or choose another name");
+        }
+        if (is_named(temp_.string(), lock_)) break;
+        ::close(lock_);  // its owner has just finished and taken the name away
     }
-    for (const auto& left : fs::directory_iterator(temp_, error)) fs::remove_all(left, error);
+    // Nothing that a killed run left may become a part of what is written now.
+    try {
+        for (const auto& left : fs::directory_iterator(temp_)) fs::remove_all(left);
+    } catch (const fs::filesystem_error& failure) {
+        ::close(lock_);
+        throw system_error("empty the folder", temp_.string(), failure.code().value());
+    }
 }
 
 AtomicFolder::~AtomicFolder() {

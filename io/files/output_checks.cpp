@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "io/files/atomic_file.h"
 
 namespace vq {
 
@@ -32,7 +33,7 @@ void check_not_input(const std::string& path, const std::string& input) {
         for (const auto& entry : fs::directory_iterator(input, error))
             files.push_back(entry.path().string());
     for (const std::string& file : files)
-        if (same_file(path, file))
+        if (same_file(path, file) || same_file(path + kTempSuffix, file))
             throw Error("the output is an input", path == file ? path : path + ", " + file,
                         "choose another name: it would be overwritten");
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/files/text_encoding.h"
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
+
+#include "base/utf8.h"
 
 namespace vq {
 namespace {
@@ -24,32 +25,12 @@ constexpr EncodingFault foreign{"is not UTF-8 text",
 
 constexpr std::size_t tolerated = 200;  // one byte in so many
 
-/// Bytes of the UTF-8 sequence at text[at]; 0 when there is none.
-std::size_t sequence_bytes(std::string_view text, std::size_t at) {
-    const auto byte = [&](std::size_t i) -> unsigned {
-        return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u;
-    };
-    const unsigned lead = byte(0);
-    if (lead < 0x80) return 1;
-    const std::size_t length = lead < 0xC2   ? 0
-                               : lead < 0xE0 ? 2
-                               : lead < 0xF0 ? 3
-                               : lead < 0xF5 ? 4
-                                             : 0;
-    for (std::size_t i = 1; i < length; ++i)
-        if ((byte(i) & 0xC0) != 0x80) return 0;
-    const unsigned second = byte(1);
-    const bool bad = (lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
-                     (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F);
-    return bad ? 0 : length;
-}
-
 std::size_t foreign_bytes(std::string_view text) {
     std::size_t count = 0;
     for (std::size_t at = 0; at < text.size();) {
-        const std::size_t length = sequence_bytes(text, at);
-        count += length == 0 ? 1u : 0u;
-        at += std::max<std::size_t>(length, 1);
+        const int length = utf8_sequence(text, at);
+        count += length < 0 ? 1u : 0u;
+        at += length < 0 ? 1u : static_cast<std::size_t>(length);
     }
     return count;
 }

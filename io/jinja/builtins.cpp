@@ -33,7 +33,8 @@ Value length(const Value& value, const Arguments& arguments) {
     check_arguments(arguments, 0, {}, "length");
     if (const std::string* text = value.if_text())
         return Value::integer(static_cast<std::int64_t>(characters(*text).size()));
-    if (value.is_undefined()) return Value::integer(0);
+    if (const List* list = value.if_list())
+        return Value::integer(static_cast<std::int64_t>(list->size()));
     return Value::integer(static_cast<std::int64_t>(items_of(value).size()));
 }
 
@@ -72,22 +73,38 @@ Value fallback(const Value& value, const Arguments& arguments) {
 }
 
 Value end_item(const Value& value, bool first) {
-    const List items = items_of(value);
+    const List made = value.if_list() == nullptr ? items_of(value) : List();
+    const List& items = value.if_list() == nullptr ? made : *value.if_list();
     if (items.empty()) return Value::undefined(first ? "first" : "last");
     return first ? items.front() : items.back();
 }
 
+/// float() of Python's text; words like "inf" are refused, for JSON has none.
+bool parse_real(const std::string& text, double& out) {
+    const std::string digits = strip(text, nullptr, true, true);
+    if (digits.empty() || digits.find_first_not_of("0123456789+-.eE") != std::string::npos)
+        return false;
+    char* end = nullptr;
+    out = std::strtod(digits.c_str(), &end);
+    return *end == 0;
+}
+
+/// Truncated. Throws Error where 64 bits do not hold it.
+Value integer_of(double x) {
+    if (!(std::abs(x) < 0x1p63)) fail(fmt::format("{} is too large an integer", x));
+    return Value::integer(static_cast<std::int64_t>(std::trunc(x)));
+}
+
 Value to_integer(const Value& value, const Arguments& arguments) {
     check_arguments(arguments, 1, {"default"}, "int");
+    if (value.if_integer() != nullptr) return value;
     double x = 0;
-    if (value.number(x)) return Value::integer(static_cast<std::int64_t>(std::trunc(x)));
-    const Value* other = argument(arguments, 0, "default");
+    if (value.number(x)) return integer_of(x);
     if (const std::string* text = value.if_text()) {
-        const std::string digits = strip(*text, nullptr, true, true);
-        char* end = nullptr;
-        const long long n = std::strtoll(digits.c_str(), &end, 10);
-        if (!digits.empty() && *end == 0) return Value::integer(n);
+        if (text->find('_') != std::string::npos) fail("int of a text with _ is not understood");
+        if (parse_real(*text, x)) return integer_of(x);
     }
+    const Value* other = argument(arguments, 0, "default");
     return other == nullptr ? Value::integer(0) : *other;
 }
 
@@ -95,12 +112,9 @@ Value to_real(const Value& value, const Arguments& arguments) {
     check_arguments(arguments, 1, {"default"}, "float");
     double x = 0;
     if (value.number(x)) return Value::real(x);
+    if (const std::string* text = value.if_text())
+        if (parse_real(*text, x)) return Value::real(x);
     const Value* other = argument(arguments, 0, "default");
-    if (const std::string* text = value.if_text()) {
-        char* end = nullptr;
-        x = std::strtod(text->c_str(), &end);
-        if (!text->empty() && *end == 0) return Value::real(x);
-    }
     return other == nullptr ? Value::real(0) : *other;
 }
 
@@ -129,6 +143,7 @@ Value indent(const Value& value, const Arguments& arguments) {
 Value rounded(const Value& value, const Arguments& arguments) {
     check_arguments(arguments, 1, {"precision"}, "round");
     const Value* digits = argument(arguments, 0, "precision");
+    if (value.if_integer() != nullptr && digits == nullptr) return value;
     double x = 0;
     if (!value.number(x)) fail("round of " + value.kind());
     const double scale = std::pow(
@@ -176,16 +191,20 @@ Value selected(const Value& value, const Arguments& arguments, bool by_part, boo
     return Value::list(std::move(out));
 }
 
+/// How filters compare texts unless they are told otherwise.
+Value without_case(const Value& value) {
+    return value.if_text() == nullptr ? value : filter("lower", value, {});
+}
+
 Value sorted(const Value& value, const Arguments& arguments) {
     check_arguments(arguments, 2, {"reverse", "case_sensitive", "attribute"}, "sort");
     const Value* backwards = argument(arguments, 0, "reverse");
     const Value* exact = argument(arguments, 1, "case_sensitive");
     const Value* path = argument(arguments, 9, "attribute");
+    const bool as_it_is = exact != nullptr && exact->truth();
     const auto key = [&](const Value& item) {
         Value part = path == nullptr ? item : part_of(item, need_text(*path, "sort"));
-        if (part.if_text() != nullptr && (exact == nullptr || !exact->truth()))
-            return filter("lower", part, {});
-        return part;
+        return as_it_is ? part : without_case(part);
     };
     List items = items_of(value);
     const bool down = backwards != nullptr && backwards->truth();
@@ -198,9 +217,27 @@ Value sorted(const Value& value, const Arguments& arguments) {
 Value unique(const Value& value, const Arguments& arguments) {
     check_arguments(arguments, 0, {}, "unique");
     List out;
-    for (const Value& item : items_of(value))
-        if (!contains(Value::list(out), item)) out.push_back(item);
+    List seen;
+    for (const Value& item : items_of(value)) {
+        const Value key = without_case(item);
+        if (std::any_of(seen.begin(), seen.end(),
+                        [&](const Value& other) { return equal(other, key); }))
+            continue;
+        seen.push_back(key);
+        out.push_back(item);
+    }
     return Value::list(std::move(out));
+}
+
+/// Entries of a dict by their keys.
+Value dictsort(const Value& value, const Arguments& arguments) {
+    check_arguments(arguments, 0, {}, "dictsort");
+    if (value.if_dict() == nullptr) fail("dictsort of " + value.kind());
+    Dict entries = *value.if_dict();
+    std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+        return less(without_case(Value::text(a.first)), without_case(Value::text(b.first)));
+    });
+    return (*method(Value::dict(std::move(entries)), "items").if_function())({});
 }
 
 Value reversed(const Value& value, const Arguments& arguments) {
@@ -216,8 +253,29 @@ Value reversed(const Value& value, const Arguments& arguments) {
 Value sum(const Value& value, const Arguments& arguments) {
     check_arguments(arguments, 0, {}, "sum");
     std::int64_t whole = 0;
-    for (const Value& item : items_of(value)) whole += need_integer(item, "sum");
+    for (const Value& item : items_of(value))
+        if (__builtin_add_overflow(whole, need_integer(item, "sum"), &whole))
+            fail("a sum is too large an integer");
     return Value::integer(whole);
+}
+
+/// A filter that takes nothing but its value.
+Filter alone(Value (*f)(const Value&)) {
+    return [f](const Value& value, const Arguments& arguments) {
+        check_arguments(arguments, 0, {}, "this filter");
+        return f(value);
+    };
+}
+
+/// Every word with a capital: what follows blanks, hyphens and opening brackets begins one.
+Value title(const Value& value) {
+    std::string text = need_text(filter("lower", value, {}), "title");
+    bool start = true;
+    for (char& c : text) {
+        if (start && c >= 'a' && c <= 'z') c = static_cast<char>(c - 32);
+        start = std::string_view("-({[< \t\n\r\f\v").find(c) != std::string_view::npos;
+    }
+    return Value::text(std::move(text));
 }
 
 /// A filter that is a method of texts.
@@ -236,19 +294,19 @@ const Filters& filters() {
         {"join", join},
         {"default", fallback},
         {"d", fallback},
-        {"first", [](const Value& v, const Arguments&) { return end_item(v, true); }},
-        {"last", [](const Value& v, const Arguments&) { return end_item(v, false); }},
-        {"list", [](const Value& v, const Arguments&) { return Value::list(items_of(v)); }},
-        {"string", [](const Value& v, const Arguments&) { return Value::text(v.str()); }},
-        {"safe", [](const Value& v, const Arguments&) { return v; }},
+        {"first", alone([](const Value& v) { return end_item(v, true); })},
+        {"last", alone([](const Value& v) { return end_item(v, false); })},
+        {"list", alone([](const Value& v) { return Value::list(items_of(v)); })},
+        {"string", alone([](const Value& v) { return Value::text(v.str()); })},
+        {"safe", alone([](const Value& v) { return v; })},
         {"int", to_integer},
         {"float", to_real},
         {"abs",
          [](const Value& v, const Arguments&) {
-             double x = 0;
-             if (!v.number(x)) fail("abs of " + v.kind());
-             return v.if_real() != nullptr ? Value::real(std::abs(x))
-                                           : Value::integer(static_cast<std::int64_t>(std::abs(x)));
+             if (v.if_real() != nullptr) return Value::real(std::abs(*v.if_real()));
+             const std::int64_t n = need_integer(v, "abs");
+             return Value::integer(n < 0 ? -std::max(n, -std::numeric_limits<std::int64_t>::max())
+                                         : n);
          }},
         {"items",
          [](const Value& v, const Arguments&) {
@@ -256,13 +314,7 @@ const Filters& filters() {
              if (v.if_dict() == nullptr) fail("items of " + v.kind());
              return (*method(v, "items").if_function())({});
          }},
-        {"dictsort",
-         [](const Value& v, const Arguments& a) {
-             check_arguments(a, 0, {}, "dictsort");
-             if (v.if_dict() == nullptr) fail("dictsort of " + v.kind());
-             Arguments by_key;
-             return filter("sort", (*method(v, "items").if_function())({}), by_key);
-         }},
+        {"dictsort", dictsort},
         {"trim",
          [](const Value& v, const Arguments& a) {
              check_arguments(a, 1, {"chars"}, "trim");
@@ -270,7 +322,7 @@ const Filters& filters() {
          }},
         {"upper", of_text("upper")},
         {"lower", of_text("lower")},
-        {"title", of_text("title")},
+        {"title", alone(title)},
         {"capitalize", of_text("capitalize")},
         {"replace", of_text("replace")},
         {"indent", indent},
@@ -345,7 +397,13 @@ bool compared(const std::string& name, const Value& value, const Arguments& argu
     if (!known) return false;
     if (arguments.positional.size() != 1) fail("the test " + name + " needs one argument");
     const Value& other = arguments.positional.front();
-    if (is({"==", "eq", "equalto", "sameas"})) holds = equal(value, other);
+    if (is({"==", "eq", "equalto"})) holds = equal(value, other);
+    // The same object: told apart here for truth values and None alone.
+    if (is({"sameas"})) {
+        if (other.if_boolean() == nullptr && !other.is_none())
+            fail("sameas is understood for true, false and none");
+        holds = value.kind() == other.kind() && equal(value, other);
+    }
     if (is({"ne"})) holds = !equal(value, other);
     if (is({"lt", "lessthan"})) holds = less(value, other);
     if (is({"le"})) holds = !less(other, value);

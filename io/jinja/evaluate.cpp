@@ -13,7 +13,10 @@
 namespace vq::jinja {
 namespace {
 
-constexpr std::size_t longest_text = std::size_t{64} << 20;  // a template cannot eat the memory
+// A template can neither eat the memory nor run for ever nor overflow the stack.
+constexpr std::size_t longest_text = std::size_t{64} << 20;
+constexpr std::size_t longest_list = 1'000'000;
+constexpr int deepest = 2000;
 
 Arguments evaluate_arguments(const Expression& e, const Scopes& scopes) {
     Arguments out;
@@ -37,7 +40,8 @@ Value item_of(const Value& of, const Value& at) {
     if (at.if_integer() == nullptr && at.if_boolean() == nullptr)
         return at.if_text() != nullptr ? method(of, *at.if_text()) : Value::undefined(at.str());
     if (of.if_list() == nullptr && of.if_text() == nullptr) return Value::undefined(at.str());
-    const List items = items_of(of);
+    const List letters = of.if_list() == nullptr ? items_of(of) : List();
+    const List& items = of.if_list() == nullptr ? letters : *of.if_list();
     std::int64_t place = need_integer(at, "an item");
     if (place < 0) place += static_cast<std::int64_t>(items.size());
     if (place < 0 || place >= static_cast<std::int64_t>(items.size()))
@@ -82,6 +86,7 @@ Value slice_of(const Expression& e, const Scopes& scopes) {
     List out;
     for (; step > 0 ? at < end : at > end; at += step)
         out.push_back(items[static_cast<std::size_t>(at)]);
+    if (of.is_tuple()) return Value::tuple(std::move(out));
     if (of.if_list() != nullptr) return Value::list(std::move(out));
     std::string text;
     for (const Value& c : out) text += c.str();
@@ -94,17 +99,19 @@ Value add(const Value& a, const Value& b) {
         return Value::text(*a.if_text() + *b.if_text());
     }
     if (a.if_list() != nullptr && b.if_list() != nullptr) {
+        if (a.is_tuple() != b.is_tuple()) fail("a list and a tuple are added");
+        if (a.if_list()->size() + b.if_list()->size() > longest_list) fail("a list grows too long");
         List all = *a.if_list();
         all.insert(all.end(), b.if_list()->begin(), b.if_list()->end());
-        return Value::list(std::move(all));
+        return a.is_tuple() ? Value::tuple(std::move(all)) : Value::list(std::move(all));
     }
     fail(fmt::format("{} + {}", a.kind(), b.kind()));
 }
 
 Value repeated(const std::string& text, std::int64_t times) {
-    if (times > 0 && text.size() * static_cast<std::size_t>(times) > longest_text)
-        fail("a text grows too long");
     std::string out;
+    if (text.empty() || times <= 0) return Value::text(std::move(out));
+    if (static_cast<std::size_t>(times) > longest_text / text.size()) fail("a text grows too long");
     for (std::int64_t i = 0; i < times; ++i) out += text;
     return Value::text(std::move(out));
 }
@@ -125,10 +132,12 @@ Value integers(const std::string& op, std::int64_t a, std::int64_t b) {
     }
     if (op == "**") {
         if (b < 0) return Value::real(std::pow(static_cast<double>(a), static_cast<double>(b)));
+        // By squares: what is squared once more than it is used may overflow.
         out = 1;
-        for (std::int64_t i = 0; i < b && !overflow; ++i) {
-            overflow = __builtin_mul_overflow(out, a, &out);
-            if (out == 0 || (out == 1 && a == 1)) break;
+        bool base_overflow = false;
+        for (std::int64_t base = a; b > 0 && !overflow; b /= 2) {
+            if (b % 2 == 1) overflow = base_overflow || __builtin_mul_overflow(out, base, &out);
+            base_overflow = base_overflow || __builtin_mul_overflow(base, base, &base);
         }
     }
     if (overflow) fail(fmt::format("{} {} {} is too large", a, op, b));
@@ -279,7 +288,13 @@ void Scopes::restore(std::vector<Dict> hidden) {
     for (Dict& scope : hidden) scopes_.push_back(std::move(scope));
 }
 
+Scopes::Level::Level(const Scopes& scopes) : scopes_(scopes) {
+    if (scopes.level_ >= deepest) fail("the template goes too deeply into itself");
+    ++scopes.level_;
+}
+
 Value evaluate(const Expression& expression, const Scopes& scopes) {
+    const Scopes::Level level(scopes);
     return evaluate_kind(expression, scopes);
 }
 

@@ -20,12 +20,25 @@ public:
     void enter() { scopes_.emplace_back(); }
     void leave() { scopes_.pop_back(); }
     std::size_t depth() const { return scopes_.size(); }
+    /// Counts how deep evaluation and statements are in each other, macros too, while it lives.
+    /// Throws Error where that is too deep for the stack.
+    class Level {
+    public:
+        explicit Level(const Scopes& scopes);
+        ~Level() { --scopes_.level_; }
+        Level(const Level&) = delete;
+        Level& operator=(const Level&) = delete;
+
+    private:
+        const Scopes& scopes_;
+    };
     /// Takes away all scopes above `depth`: a macro does not see the names of its caller.
     std::vector<Dict> hide_above(std::size_t depth);
     void restore(std::vector<Dict> hidden);
 
 private:
     std::vector<Dict> scopes_;
+    mutable int level_ = 0;
 };
 
 /// Throws Error where Python would raise, naming the line.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 
 namespace vq::jinja {
 namespace {
@@ -15,17 +16,17 @@ constexpr int deepest = 200;  // brackets in brackets: a template cannot overflo
 /// Counts how deep the parser is inside an expression.
 class Depth {
 public:
-    explicit Depth(const Words& words) {
-        if (++depth_ > deepest) words.refuse("expressions are nested too deeply");
+    explicit Depth(Words& words) : words_(words) {
+        if (words.depth >= deepest) words.refuse("expressions are nested too deeply");
+        ++words.depth;
     }
-    ~Depth() { --depth_; }
+    ~Depth() { --words_.depth; }
     Depth(const Depth&) = delete;
     Depth& operator=(const Depth&) = delete;
 
 private:
-    static thread_local int depth_;
+    Words& words_;
 };
-thread_local int Depth::depth_ = 0;
 
 ExpressionPtr make(ExpressionKind kind, const Words& words, std::string name = {}) {
     auto made = std::make_unique<Expression>();
@@ -96,10 +97,14 @@ ExpressionPtr parse_primary(Words& words) {
         case TokenKind::integer: {
             std::int64_t value = 0;
             const std::string& digits = words.next().text;
-            std::from_chars(digits.data(), digits.data() + digits.size(), value);
+            const auto read =
+                std::from_chars(digits.data(), digits.data() + digits.size(), value);
+            if (read.ec != std::errc()) words.refuse("the number " + digits + " is too large");
             return constant(words, Value::integer(value));
         }
-        case TokenKind::real: return constant(words, Value::real(std::stod(words.next().text)));
+        case TokenKind::real:
+            // Too large a number is infinite, as in Python.
+            return constant(words, Value::real(std::strtod(words.next().text.c_str(), nullptr)));
         case TokenKind::name: {
             const std::string& name = words.peek().text;
             if (name == "true" || name == "True" || name == "false" || name == "False")

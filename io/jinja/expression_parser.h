@@ -29,6 +29,9 @@ public:
     std::string expect_name();
     [[noreturn]] void refuse(const std::string& what) const;
 
+    /// How deep the parser is inside an expression.
+    int depth = 0;
+
 private:
     std::vector<Token> tokens_;
     std::size_t at_ = 0;

@@ -7,10 +7,14 @@
 #include <array>
 #include <cctype>
 
+#include "base/utf8.h"
 #include "io/jinja/value.h"
 
 namespace vq::jinja {
 namespace {
+
+// Words of a tag: what is made of them is gone through with the stack, a level a word at most.
+constexpr int longest_tag = 1000;
 
 bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
@@ -59,13 +63,13 @@ private:
     void add(TokenKind kind, std::string text) {
         tokens_.push_back({kind, std::move(text), line()});
     }
-    int line() const {
-        return 1 + static_cast<int>(std::count(
-                       source_.begin(),
-                       source_.begin() + static_cast<std::ptrdiff_t>(std::min(at_, source_.size())),
-                       '\n'));
+    /// The line of at_, counted on from where it was asked for last.
+    int line() {
+        for (const std::size_t end = std::min(at_, source_.size()); counted_ < end; ++counted_)
+            if (source_[counted_] == '\n') ++line_;
+        return line_;
     }
-    [[noreturn]] void refuse(const std::string& what) const {
+    [[noreturn]] void refuse(const std::string& what) {
         fail(fmt::format("line {}: {}", line(), what));
     }
 
@@ -160,7 +164,8 @@ private:
         at_ += 2;
         if (at_ < source_.size() && (source_[at_] == '-' || source_[at_] == '+')) ++at_;
         int depth = 0;  // of brackets: "}}" inside a dict does not end the tag
-        for (;;) {
+        for (int count = 0;; ++count) {
+            if (count > longest_tag) refuse("a tag has too many words");
             while (at_ < source_.size() && is_blank(source_[at_])) ++at_;
             if (at_ >= source_.size()) refuse("a tag is not closed");
             if (depth == 0 && ends_tag(block)) return;
@@ -223,7 +228,6 @@ private:
         }
         std::string digits(source_.substr(begin, at_ - begin));
         std::erase(digits, '_');
-        if (digits.size() > 18) refuse("the number " + digits + " is too long");
         add(real ? TokenKind::real : TokenKind::integer, std::move(digits));
     }
 
@@ -256,29 +260,22 @@ private:
     /// \uXXXX below the surrogates, as UTF-8.
     void unicode(std::string& out) {
         const std::string digits(source_.substr(at_ + 1, 4));
-        unsigned code = 0;
+        char32_t code = 0;
         for (const char d : digits) {
             if (std::isxdigit(static_cast<unsigned char>(d)) == 0)
                 refuse("\\u without four digits");
-            code = code * 16 + static_cast<unsigned>(is_digit(d) ? d - '0' : (d | 32) - 'a' + 10);
+            code = code * 16 + static_cast<char32_t>(is_digit(d) ? d - '0' : (d | 32) - 'a' + 10);
         }
         if (digits.size() != 4 || (code >= 0xd800 && code < 0xe000))
             refuse("the escape \\u" + digits + " is not understood");
         at_ += 4;
-        if (code < 0x80) {
-            out += static_cast<char>(code);
-        } else if (code < 0x800) {
-            out += static_cast<char>(0xc0 | (code >> 6));
-            out += static_cast<char>(0x80 | (code & 63));
-        } else {
-            out += static_cast<char>(0xe0 | (code >> 12));
-            out += static_cast<char>(0x80 | ((code >> 6) & 63));
-            out += static_cast<char>(0x80 | (code & 63));
-        }
+        append_utf8(out, code);
     }
 
     std::string source_;
     std::size_t at_ = 0;
+    std::size_t counted_ = 0;  // how far lines are counted
+    int line_ = 1;
     std::vector<Token> tokens_;
 };
 

@@ -14,7 +14,6 @@ namespace vq::jinja {
 namespace {
 
 constexpr std::size_t most_steps = 2'000'000;  // statements: a template cannot run for ever
-constexpr int deepest_calls = 200;
 
 enum class Flow { on, leave, proceed };
 
@@ -37,6 +36,7 @@ public:
 
 private:
     Flow run(const Statement& s, std::string& out) {
+        const Scopes::Level level(scopes_);
         switch (s.kind) {
             case StatementKind::text: out += s.name; break;
             case StatementKind::print: out += evaluate(*s.value, scopes_).str(); break;
@@ -114,9 +114,11 @@ private:
         if (s.name.empty()) return bind(s.targets, value);
         // Only namespaces have parts that can be set.
         const Value of = scopes_.find(s.targets[0]);
-        Dict* parts = of.if_dict();
-        if (parts == nullptr || find_key(*parts, namespace_mark) == nullptr)
+        Dict* parts = of.if_namespace();
+        if (parts == nullptr)
             fail(fmt::format("line {}: \"{}\" is no namespace", s.line, s.targets[0]));
+        if (value.holds_namespace())
+            fail(fmt::format("line {}: a namespace in a namespace is not understood", s.line));
         for (auto& [name, held] : *parts) {
             if (name != s.name) continue;
             held = std::move(value);
@@ -137,7 +139,6 @@ private:
 
     Value macro(const Statement& s) {
         return Value::function([this, &s, depth = scopes_.depth()](const Arguments& arguments) {
-            if (++calls_ > deepest_calls) fail("macros call each other too deeply");
             if (arguments.positional.size() > s.parameters.size())
                 fail(
                     fmt::format("the macro {} takes {} values", s.targets[0], s.parameters.size()));
@@ -161,7 +162,6 @@ private:
             run(s.bodies[0], out);
             scopes_.leave();
             scopes_.restore(std::move(caller));
-            --calls_;
             return Value::text(std::move(out));
         });
     }
@@ -178,10 +178,11 @@ private:
                         if (step == 0) fail("range with step 0");
                         List out;
                         const std::int64_t end = at(n == 1 ? 0 : 1);
-                        for (std::int64_t i = n == 1 ? 0 : at(0); step > 0 ? i < end : i > end;
-                             i += step) {
+                        std::int64_t i = n == 1 ? 0 : at(0);
+                        while (step > 0 ? i < end : i > end) {
                             if (out.size() >= 1'000'000) fail("range is too long");
                             out.push_back(Value::integer(i));
+                            if (__builtin_add_overflow(i, step, &i)) break;
                         }
                         return Value::list(std::move(out));
                     }));
@@ -191,9 +192,7 @@ private:
                     }));
         scopes_.set("namespace", Value::function([](const Arguments& a) {
                         check_arguments_of_dict(a);
-                        Dict parts(a.named.begin(), a.named.end());
-                        parts.emplace_back(namespace_mark, Value::boolean(true));
-                        return Value::dict(std::move(parts));
+                        return Value::name_space(Dict(a.named.begin(), a.named.end()));
                     }));
         scopes_.set("raise_exception", Value::function([](const Arguments& a) -> Value {
                         throw Error(a.positional.empty() ? "refused" : a.positional[0].str(),
@@ -217,12 +216,8 @@ private:
         if (!a.positional.empty()) fail("dict and namespace take names with values only");
     }
 
-    /// A key that no template can write marks the dicts that are namespaces.
-    static constexpr const char* namespace_mark = "\x01namespace";
-
     Scopes scopes_;
     std::size_t steps_ = 0;
-    int calls_ = 0;
 };
 
 }  // namespace

@@ -7,9 +7,12 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace vq::jinja {
 namespace {
+
+constexpr int deepest = 100;
 
 /// repr() of a float: the shortest digits that read back, with ".0" where nothing shows the type.
 std::string real_text(double x) {
@@ -103,7 +106,46 @@ void fail(const std::string& what) {
     throw Error(what, "chat template", "use another model, or give the whole prompt yourself");
 }
 
+void Value::nest(const Value& part) {
+    if (part.depth_ >= deepest) fail("values are nested too deeply");
+    depth_ = std::max(depth_, part.depth_ + 1);
+    holds_namespace_ = holds_namespace_ || part.holds_namespace_;
+}
+
+Value Value::list(List items) {
+    Value out;
+    for (const Value& item : items) out.nest(item);
+    out.data_ = std::make_shared<List>(std::move(items));
+    return out;
+}
+
+Value Value::tuple(List items) {
+    Value out = list(std::move(items));
+    out.tuple_ = true;
+    return out;
+}
+
+Value Value::dict(Dict items) {
+    Value out;
+    for (const auto& [key, item] : items) out.nest(item);
+    out.data_ = std::make_shared<Dict>(std::move(items));
+    return out;
+}
+
+Value Value::name_space(Dict items) {
+    Value out = dict(std::move(items));
+    // What is set later is no deeper than a value can be.
+    out.depth_ = 0;
+    out.name_space_ = out.holds_namespace_ = true;
+    return out;
+}
+
 Value Value::from_json(const Json& json) {
+    return from_json(json, 0);
+}
+
+Value Value::from_json(const Json& json, int depth) {
+    if (depth > deepest) fail("values are nested too deeply");
     if (json.is_null()) return none();
     if (json.is_boolean()) return boolean(json.get<bool>());
     if (json.is_number_float()) return real(json.get<double>());
@@ -111,11 +153,12 @@ Value Value::from_json(const Json& json) {
     if (json.is_string()) return text(json.get<std::string>());
     if (json.is_array()) {
         List items;
-        for (const Json& item : json) items.push_back(from_json(item));
+        for (const Json& item : json) items.push_back(from_json(item, depth + 1));
         return list(std::move(items));
     }
     Dict items;
-    for (const auto& [key, item] : json.items()) items.emplace_back(key, from_json(item));
+    for (const auto& [key, item] : json.items())
+        items.emplace_back(key, from_json(item, depth + 1));
     return dict(std::move(items));
 }
 
@@ -240,13 +283,10 @@ List items_of(const Value& value) {
 std::vector<std::string_view> characters(std::string_view text) {
     std::vector<std::string_view> out;
     for (std::size_t i = 0; i < text.size();) {
-        const auto lead = static_cast<unsigned char>(text[i]);
-        std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-        length = std::min(length, text.size() - i);
-        for (std::size_t k = 1; k < length; ++k)
-            if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) length = 1;
-        out.push_back(text.substr(i, length));
-        i += length;
+        const int length = utf8_sequence(text, i);
+        const std::size_t bytes = length > 0 ? static_cast<std::size_t>(length) : 1;
+        out.push_back(text.substr(i, bytes));
+        i += bytes;
     }
     return out;
 }

@@ -49,17 +49,17 @@ public:
     static Value integer(std::int64_t value) { return Value(Data(value)); }
     static Value real(double value) { return Value(Data(value)); }
     static Value text(std::string value) { return Value(Data(std::move(value))); }
-    static Value list(List items) { return Value(Data(std::make_shared<List>(std::move(items)))); }
+    /// These throw Error where values are nested more than 100 deep.
+    static Value list(List items);
     /// A list that prints as a tuple and equals tuples only.
-    static Value tuple(List items) {
-        Value out = list(std::move(items));
-        out.tuple_ = true;
-        return out;
-    }
-    static Value dict(Dict items) { return Value(Data(std::make_shared<Dict>(std::move(items)))); }
+    static Value tuple(List items);
+    static Value dict(Dict items);
+    /// A dict whose parts templates may set.
+    static Value name_space(Dict items);
     static Value function(Function f) {
         return Value(Data(std::make_shared<Function>(std::move(f))));
     }
+    /// Throws Error where the JSON is nested more than 100 deep.
     static Value from_json(const Json& json);
 
     bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
@@ -68,10 +68,14 @@ public:
     const std::int64_t* if_integer() const { return std::get_if<std::int64_t>(&data_); }
     const double* if_real() const { return std::get_if<double>(&data_); }
     const std::string* if_text() const { return std::get_if<std::string>(&data_); }
-    /// Null when the value is something else. What is pointed to may be changed: see set_attribute
-    /// of namespaces.
-    List* if_list() const { return held<List>(); }
-    Dict* if_dict() const { return held<Dict>(); }
+    /// Null when the value is something else.
+    const List* if_list() const { return held<List>(); }
+    const Dict* if_dict() const { return held<Dict>(); }
+    /// The parts of a namespace, to be changed; null when the value is something else.
+    Dict* if_namespace() const { return name_space_ ? held<Dict>() : nullptr; }
+    /// A namespace, or a value that holds one. None may be put into a namespace: a value that held
+    /// itself would have no end.
+    bool holds_namespace() const { return holds_namespace_; }
     const Function* if_function() const { return held<Function>(); }
     bool is_tuple() const { return tuple_; }
     /// True, False, integers and reals as a number; false when it is none.
@@ -87,13 +91,20 @@ public:
     const std::string& undefined_name() const { return std::get<Undefined>(data_).name; }
 
 private:
+    static Value from_json(const Json& json, int depth);
     template <class T>
     T* held() const {
         const auto* pointer = std::get_if<std::shared_ptr<T>>(&data_);
         return pointer == nullptr ? nullptr : pointer->get();
     }
     Data data_;
+    /// Takes over how deep `part` is nested.
+    void nest(const Value& part);
+
+    int depth_ = 0;  ///< of lists and dicts inside
     bool tuple_ = false;
+    bool name_space_ = false;
+    bool holds_namespace_ = false;
 };
 
 bool equal(const Value& a, const Value& b);

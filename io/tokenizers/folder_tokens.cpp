@@ -22,17 +22,6 @@ constexpr const char* config_name = "tokenizer_config.json";
     throw Error(what, where + ": " + file, fmt::format("download {} again", file));
 }
 
-AddedToken described_token(const json& entry, const std::string& where) {
-    AddedToken token;
-    token.content = json_string(entry, "content", where);
-    token.special = json_bool(entry, "special", false, where);
-    token.normalized = json_bool(entry, "normalized", !token.special, where);
-    token.lstrip = json_bool(entry, "lstrip", false, where);
-    token.rstrip = json_bool(entry, "rstrip", false, where);
-    token.single_word = json_bool(entry, "single_word", false, where);
-    return token;
-}
-
 TokenId checked_id(std::int64_t id, const std::string& name, const std::string& where,
                    const char* file) {
     if (id < 0 || id > std::numeric_limits<TokenId>::max())
@@ -51,7 +40,7 @@ std::vector<AddedToken> tokens_by_id(const json& entries, const std::string& whe
         if (error != std::errc() || end != key.data() + key.size())
             malformed(fmt::format("\"{}\" in added_tokens_decoder is not a token id", key), where,
                       config_name);
-        out.push_back(described_token(entry, where));
+        out.push_back(json_added_token(entry, where));
         out.back().id = checked_id(id, key, where, config_name);
     }
     return out;
@@ -64,7 +53,7 @@ void add_special(const json& value, const std::string& where, std::vector<AddedT
     if (value.is_string())
         token.content = value.get<std::string>();
     else
-        token = described_token(value, where);
+        token = json_added_token(value, where);
     token.special = true;
     if (value.is_string() || !value.contains("normalized")) token.normalized = false;
     const auto same = [&](const AddedToken& other) { return other.content == token.content; };

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "io/files/gguf.h"
+#include "io/gguf/gguf.h"
 
 namespace vq {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "io/files/gguf.h"
+#include "io/gguf/gguf.h"
 #include "io/tokenizers/tokenizer_files.h"
 
 namespace vq {

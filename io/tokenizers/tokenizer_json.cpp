@@ -168,16 +168,7 @@ private:
         if (list.is_null()) return;
         if (!list.is_array())
             throw Error("added_tokens is not an array", where, "download tokenizer.json again");
-        for (const json& entry : list) {
-            AddedToken token;
-            token.content = json_string(entry, "content", where);
-            token.special = json_bool(entry, "special", false, where);
-            token.normalized = json_bool(entry, "normalized", !token.special, where);
-            token.lstrip = json_bool(entry, "lstrip", false, where);
-            token.rstrip = json_bool(entry, "rstrip", false, where);
-            token.single_word = json_bool(entry, "single_word", false, where);
-            add_token(std::move(token), where);
-        }
+        for (const json& entry : list) add_token(json_added_token(entry, where), where);
     }
 
     void add_folder_tokens(const FolderTokens& folder, const std::string& where) {

@@ -63,6 +63,17 @@ bool json_bool(const json& object, const char* key, bool fallback, const std::st
     return it->get<bool>();
 }
 
+AddedToken json_added_token(const json& entry, const std::string& where) {
+    AddedToken token;
+    token.content = json_string(entry, "content", where);
+    token.special = json_bool(entry, "special", false, where);
+    token.normalized = json_bool(entry, "normalized", !token.special, where);
+    token.lstrip = json_bool(entry, "lstrip", false, where);
+    token.rstrip = json_bool(entry, "rstrip", false, where);
+    token.single_word = json_bool(entry, "single_word", false, where);
+    return token;
+}
+
 std::size_t json_count(const json& object, const char* key, const std::string& where) {
     const json& value = json_field(object, key, where);
     if (!value.is_number_unsigned() || value.get<std::uint64_t>() > 1000000)

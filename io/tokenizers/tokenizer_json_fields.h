@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "io/tokenizers/added_tokens.h"
+
 namespace vq {
 
 /// The field; Error when it is missing.
@@ -18,6 +20,8 @@ std::string json_string(const nlohmann::json& object, const char* key, const std
 /// `fallback` when the field is missing or null.
 bool json_bool(const nlohmann::json& object, const char* key, bool fallback,
                const std::string& where);
+/// What tokenizer.json and the other files of a folder say of an added token, without its id.
+AddedToken json_added_token(const nlohmann::json& object, const std::string& where);
 /// An integer in [0, 1000000].
 std::size_t json_count(const nlohmann::json& object, const char* key, const std::string& where);
 

@@ -5,6 +5,7 @@
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -134,7 +135,11 @@ private:
     void add_token(AddedToken token) {
         if (token.content.empty()) return;
         if (token.id < 0) token.id = id_of(token.content);
-        if (token.id < 0) token.id = static_cast<TokenId>(vocab_size_);
+        if (token.id < 0) {
+            if (vocab_size_ > std::numeric_limits<TokenId>::max())
+                throw Error("too many tokens", "tokenizer files", "download them again");
+            token.id = static_cast<TokenId>(vocab_size_);
+        }
         added_ids_.insert_or_assign(token.content, token.id);
         vocab_size_ = std::max<std::int64_t>(vocab_size_, std::int64_t{token.id} + 1);
         added_by_id_.insert_or_assign(token.id, std::move(token));

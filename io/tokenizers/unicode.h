@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// UTF-8 and the few Unicode properties that tokenizers ask for. They follow the Unicode versions of
+// The few Unicode properties that tokenizers ask for. They follow the Unicode versions of
 // the public `tokenizers` package, which differ from those of PCRE2 and utf8proc in Debian 12:
 // newer_ranges() and newer_marks() list the differences.
 #pragma once
@@ -9,26 +9,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/utf8.h"
+
 namespace vq {
-
-/// One code point of valid UTF-8 and the number of bytes that it takes.
-struct CodePoint {
-    char32_t value = 0;
-    int bytes = 0;
-};
-
-/// The code point that starts at text[at]; `text` is valid UTF-8 and `at` stands on a lead byte.
-CodePoint decode_utf8(std::string_view text, std::size_t at);
-
-/// Appends the UTF-8 form of `value` (a Unicode scalar value) to `out`.
-void append_utf8(std::string& out, char32_t value);
-
-/// Whether `text` is well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF).
-bool is_valid_utf8(std::string_view text);
-
-/// `text` with every maximal ill-formed subsequence replaced by one U+FFFD, as Unicode recommends
-/// and as Python's bytes.decode("utf-8", "replace") does.
-std::string replace_invalid_utf8(std::string_view text);
 
 /// White_Space property.
 bool is_white_space(char32_t value);

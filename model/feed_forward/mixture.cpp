@@ -14,8 +14,7 @@ namespace {
 // Tokens that are grouped at a time: what their experts give is kept until it is added up.
 constexpr Index batch_tokens = 1024;
 
-}  // namespace
-
+// What an expert reads of x: the rows of its tokens, times what they weigh if it is `scaled`.
 void gather_routed(const Routing& routing, const std::vector<Index>& places, const float* x,
                    Index hidden, bool scaled, float* out) {
     for (std::size_t i = 0; i < places.size(); ++i) {
@@ -26,6 +25,8 @@ void gather_routed(const Routing& routing, const std::vector<Index>& places, con
             Eigen::Map<Vector>(to, hidden) *= routing.weights[static_cast<std::size_t>(place)];
     }
 }
+
+}  // namespace
 
 SharedExperts::SharedExperts(const BlockContext& context, const LayerWeights& weights)
     : mlp_(context, weights, shared_mlp, weights.config().mixture.activation) {
@@ -55,7 +56,7 @@ void SharedExperts::add(const float* x, Index tokens, float factor, float* strea
 
 Mixture::Mixture(const BlockContext& context, const LayerWeights& weights)
     : hidden_(context.config.hidden_size),
-      scales_input_(weights.config().mixture.weight == MixtureConfig::Weight::sigmoid_of_input),
+      scales_input_(weights.config().mixture.scales_input()),
       router_(weights) {
     const MixtureConfig& config = weights.config().mixture;
     for (Index e = 0; e < config.n_experts; ++e)

@@ -48,9 +48,4 @@ private:
     std::unique_ptr<SharedExperts> shared_;  ///< may be null
 };
 
-/// Rows of x (tokens, hidden) at `places` of `routing`, one below the other; times their weights
-/// where `scaled`.
-void gather_routed(const Routing& routing, const std::vector<Index>& places, const float* x,
-                   Index hidden, bool scaled, float* out);
-
 }  // namespace vq

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/feed_forward/mlp.h"
 
+#include <tuple>
+
 #include "base/error.h"
 #include "model/ops/token_tiles.h"
 
@@ -8,15 +10,17 @@ namespace vq {
 
 MlpInside::MlpInside(const BlockContext& context, const LayerWeights& weights,
                      const MlpRoles& roles, Activation activation, Index expert)
-    : kernel_(context.kernel), activate_(activation_kernel(*context.kernel, activation)) {
+    : activate_(activation_kernel(*context.kernel, activation)) {
     const ModelTensor* gate = weights.find(roles.gate, expert);
     const ModelTensor* up = weights.find(roles.up, expert);
     const ModelTensor* both = roles.gate_up ? weights.find(*roles.gate_up, expert) : nullptr;
     if (both != nullptr) {
         width_ = both->rows / 2;
         stacked_ = weights.stays_packed();  // a packed tensor cannot be cut
-        first_ = stacked_ ? weights.linear(*both) : weights.rows(*both, 0, width_);
-        if (!stacked_) up_ = weights.rows(*both, width_, width_);
+        if (stacked_)
+            first_ = weights.linear(*both);
+        else
+            std::tie(first_, up_) = weights.halves(*both);
         return;
     }
     VQ_ASSERT(up != nullptr);

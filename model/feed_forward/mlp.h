@@ -32,7 +32,6 @@ public:
 private:
     void apply_tile(const float* x, Index tokens, float* out, ScratchPool& scratch) const;
 
-    const Kernels* kernel_ = nullptr;
     Kernels::Activate activate_ = nullptr;
     Index width_ = 0;
     Linear first_;  ///< gate, or up where there is no gate, or both stacked

@@ -89,13 +89,23 @@ void Router::choose(float* logits, std::int32_t* experts, float* weights) const 
     if (config_.weight == Weight::softmax_of_chosen) softmax(weights, config_.n_active);
     if (config_.normalized) {
         const float sum = std::accumulate(weights, weights + active, 0.0F);
-        for (std::ptrdiff_t i = 0; i < active; ++i) weights[i] /= sum;
+        // Sigmoids may all be 0 in fp32.
+        for (std::ptrdiff_t i = 0; i < active; ++i) weights[i] /= std::max(sum, 1e-20F);
     }
     for (std::ptrdiff_t i = 0; i < active; ++i) weights[i] *= static_cast<float>(config_.scale);
 }
 
+Routing::Rows Routing::rows(std::span<const Index> places) const {
+    Rows out;
+    for (const Index place : places) {
+        out.tokens.push_back(place / active);
+        out.weights.push_back(weights[static_cast<std::size_t>(place)]);
+    }
+    return out;
+}
+
 Routing Router::route(const float* x, Index tokens, ScratchPool& scratch) const {
-    Routing out{.tokens = tokens, .active = config_.n_active, .experts = {}, .weights = {}};
+    Routing out{.active = config_.n_active, .experts = {}, .weights = {}};
     const auto places = static_cast<std::size_t>(tokens * out.active);
     out.experts.resize(places);
     out.weights.resize(places);

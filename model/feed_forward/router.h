@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "model/ops/layer_weights.h"
@@ -12,13 +13,18 @@ namespace vq {
 
 /// Where some tokens go: `active` experts each, in ascending order.
 struct Routing {
-    Index tokens = 0;
     Index active = 0;
     std::vector<std::int32_t> experts;  ///< size (tokens, active)
     std::vector<float> weights;         ///< size (tokens, active)
 
     /// The places in `experts` of one expert's tokens; place / active is the token.
     std::vector<std::vector<Index>> by_expert(Index n_experts) const;
+    /// The tokens at some of an expert's places, and what they weigh there.
+    struct Rows {
+        std::vector<Index> tokens;
+        std::vector<float> weights;
+    };
+    Rows rows(std::span<const Index> places) const;
 };
 
 class Router {

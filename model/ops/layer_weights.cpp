@@ -28,7 +28,7 @@ Vector stacked_bias(const LayerWeights& weights, std::span<const ModelTensor* co
             bias.insert(bias.end(), static_cast<std::size_t>(tensor->rows), 0.0F);
             continue;
         }
-        const std::string name = tensor->name + ".bias";
+        const std::string name = tensor->bias_name();
         const Matrix* own = replaced(weights, name);
         const Vector piece =
             own != nullptr ? Vector(own->row(0).transpose()) : load_vector(weights.source, name);
@@ -69,7 +69,7 @@ Vector load_vector(const WeightSource& source, const std::string& name) {
 Norm load_norm(const WeightSource& source, const ModelTensor& norm, NormKind kind) {
     const Matrix weight = source.read(norm.weight());
     return make_norm(kind, Eigen::Map<const Vector>(weight.data(), weight.size()),
-                     norm.bias ? load_vector(source, norm.name + ".bias") : Vector(),
+                     norm.bias ? load_vector(source, norm.bias_name()) : Vector(),
                      source.config().norm_eps);
 }
 
@@ -101,16 +101,20 @@ Linear LayerWeights::linear(const ModelTensor& tensor) const {
     return stacked(*this, {&one, 1});
 }
 
-Linear LayerWeights::rows(const ModelTensor& tensor, Index first, Index count) const {
-    const Matrix* weight = replaced(*this, tensor.weight());
-    const Matrix part = weight != nullptr
-                            ? Matrix(weight->middleRows(first, count))
-                            : Matrix(source.read(tensor.weight()).middleRows(first, count));
+std::pair<Linear, Linear> LayerWeights::halves(const ModelTensor& tensor) const {
+    const Matrix* given = replaced(*this, tensor.weight());
+    const Matrix own = given == nullptr ? source.read(tensor.weight()) : Matrix();
+    const Matrix& weight = given == nullptr ? own : *given;
     const ModelTensor* const one = &tensor;
     const Vector bias = stacked_bias(*this, {&one, 1});
-    const Matrix* const only = &part;
-    return {std::span<const Matrix* const>(&only, 1),
-            bias.size() == 0 ? bias : Vector(bias.segment(first, count)), precision};
+    const auto half = [&](Index first) -> Linear {
+        const Index count = weight.rows() / 2;
+        const Matrix part = weight.middleRows(first, count);
+        const Matrix* const only = &part;
+        return {std::span<const Matrix* const>(&only, 1),
+                bias.size() == 0 ? bias : Vector(bias.segment(first, count)), precision};
+    };
+    return {half(0), half(weight.rows() / 2)};
 }
 
 Linear LayerWeights::exact(const ModelTensor& tensor) const {

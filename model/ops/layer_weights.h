@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 #include "io/checkpoints/weight_source.h"
 #include "io/families/linear_groups.h"
@@ -31,8 +32,8 @@ struct LayerWeights {
     Linear group(GroupKind kind, Index expert = -1) const;
     /// Those of one tensor, which the block has.
     Linear linear(const ModelTensor& tensor) const;
-    /// Rows [first, first + count) of one tensor, resident.
-    Linear rows(const ModelTensor& tensor, Index first, Index count) const;
+    /// The upper and the lower half of one tensor's rows, resident.
+    std::pair<Linear, Linear> halves(const ModelTensor& tensor) const;
     /// A tensor that stays fp32 whatever the precision: routers and the like.
     Linear exact(const ModelTensor& tensor) const;
 

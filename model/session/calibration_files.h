@@ -17,6 +17,11 @@ struct CalibrationFiles {
     Index ctx = 0;  ///< tokens a window; 0: 2048, or the model's maximum if that is less
 };
 
+/// Tokens a window; `model` names the model in errors. Throws Error when the files ask for more than
+/// the model can take.
+Index calibration_ctx(const CalibrationFiles& files, const ModelConfig& config,
+                      const std::string& model);
+
 /// Reads the files and cuts them into windows of the model's tokens. `model` names the model in
 /// errors. Throws Error when a file cannot be read or holds no text, and when the window is longer
 /// than the model can take.

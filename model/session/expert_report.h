@@ -15,7 +15,7 @@ struct ExpertReport {
     Index least = 0;  ///< tokens of the expert that saw the fewest
     Index median = 0;
     Index most = 0;
-    Index enough = 0;          ///< the width of the experts' input
+    Index enough = 0;          ///< inputs of the widest of an expert's layers
     std::vector<Index> under;  ///< experts that saw fewer tokens than that
 };
 

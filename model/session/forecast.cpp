@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "io/families/linear_groups.h"
 #include "model/calibration.h"
+#include "model/mixers/make_mixer.h"
 #include "model/session/shared_codebooks.h"
 #include "vq/layer/quantize_layer.h"
 
@@ -140,9 +141,7 @@ bool corrects(const ModelPlan& plan) {
 
 // Of the tokens, those that a group reads: an expert's share of them.
 double share_of(const LayerConfig& layer, const LinearGroup& group) {
-    if (group.expert < 0) return 1;
-    return static_cast<double>(layer.mixture.n_active) /
-           static_cast<double>(layer.mixture.n_experts);
+    return group.expert < 0 ? 1 : layer.mixture.active_share();
 }
 
 double rows_of(const WeightSource& source, const LinearGroup& group) {
@@ -168,7 +167,15 @@ double text_seconds(const WeightSource& source, const ModelPlan& plan, const For
             grams += seen * n * n;
             // What moved the inputs: a product that is not symmetric, twice the work of a sum.
             if (drift) grams += 2 * seen * n * n;
+            // An expert that sees few tokens runs on a sample of all of them (ExpertWalk).
+            if (group.kind != GroupKind::expert_down || seen >= n) continue;
+            const double sampled = std::min(tokens, 2 * n);
+            products += 2 * sampled * n * static_cast<double>(config.hidden_size);
+            grams += sampled * n * n;
         }
+        // Its other layers lean on the inputs of all tokens.
+        if (layer.mixture.n_experts > 0)
+            grams += tokens * static_cast<double>(config.hidden_size * config.hidden_size);
         // Scores and their products with values; half of them are masked, but made in tiles.
         if (layer.mixer == Mixer::attention)
             products += tokens * static_cast<double>(text.window) *
@@ -192,11 +199,46 @@ double quantize_seconds(const WeightSource& source, const QuantizeCost& cost) {
 
 }  // namespace
 
+namespace {
+
+/// What the walk holds of the text inside a block, beside the stream: see CalibrationWalk.
+double kept_of_block(const ModelConfig& config, Index l, double tokens) {
+    const LayerConfig& layer = config.layers[static_cast<std::size_t>(l)];
+    const double stream = 4 * tokens * static_cast<double>(config.hidden_size);
+    const auto limit = static_cast<double>(CalibrationOptions().keep_bytes);
+    double kept = 0;
+    for (const LinearGroup& group : linear_groups(config, l)) {
+        const double inputs = 4 * tokens * static_cast<double>(group.cols);
+        const bool mixed = group.kind == last_group(layer.mixer);
+        // The MLP's inside is made twice where it is too large.
+        if (mixed || (group.kind == GroupKind::down && inputs <= limit))
+            kept = std::max(kept, inputs);
+    }
+    if (layer.parallel) kept += stream;
+    if (layer.mixture.n_experts > 0) kept += stream;  // what the experts gave
+    return kept;
+}
+
+/// Weights that take the place of a block's while it is quantized: of one expert at a time.
+double replaced_of_block(const LayerConfig& layer) {
+    double plain = 0;
+    double expert = 0;
+    for (const ModelTensor& t : layer.tensors) {
+        if (!group_of(t.role)) continue;
+        const double bytes = 4 * static_cast<double>(t.rows) * static_cast<double>(t.cols);
+        if (t.expert < 0) plain += bytes;
+        if (t.expert == 0) expert += bytes;
+    }
+    return plain + expert;
+}
+
+}  // namespace
+
 double forecast_peak(const ModelConfig& config, const ModelPlan& plan, const ForecastText& text) {
     const double streams = corrects(plan) ? 2 : 1;
     const auto tokens = static_cast<double>(text.tokens);
-    const CalibrationOptions limits;
-    double widest = 0;    // of what is kept of a block
+    double kept = 0;      // of a block, beside the stream
+    double replaced = 0;  // weights of a block
     double heaviest = 0;  // a tensor and all that it is quantized with
     double weights = 0;   // of a group, while the text flows through it
     for (const TensorPlan& t : plan.tensors) {
@@ -212,13 +254,16 @@ double forecast_peak(const ModelConfig& config, const ModelPlan& plan, const For
         const double drift = t.settings.correction > 0 ? h + 2 * w + w : 0;
         heaviest = std::max(heaviest, 2 * w + 2.5 * h + drift);
         weights = std::max(weights, 2 * w);
-        const double kept = 4 * tokens * n;
-        if (kept <= static_cast<double>(limits.keep_bytes)) widest = std::max(widest, kept);
+    }
+    for (Index l = 0; tokens > 0 && l < config.n_layers(); ++l) {
+        kept = std::max(kept, kept_of_block(config, l, tokens));
+        replaced =
+            std::max(replaced, replaced_of_block(config.layers[static_cast<std::size_t>(l)]));
     }
     const double stream = 4 * tokens * static_cast<double>(config.hidden_size);
-    const double slab = tokens > 0 ? static_cast<double>(limits.slab_bytes) : 0;
+    const double slab = tokens > 0 ? static_cast<double>(CalibrationOptions().slab_bytes) : 0;
     const double embedding = 4 * static_cast<double>(config.embedding.rows * config.embedding.cols);
-    const double flowing = streams * (stream + widest);
+    const double flowing = streams * (stream + kept) + replaced;
     return empty_process + std::max({flowing + heaviest, flowing + streams * (slab + weights),
                                      streams * stream + (tokens > 0 ? embedding : 0)});
 }

@@ -120,11 +120,17 @@ private:
             group(layer, static_cast<Index>(g), groups[g]);
         if (hessians_.walk == nullptr) return;
         if (auto tokens = hessians_.walk->expert_tokens(); !tokens.empty()) {
-            report_.experts.push_back(
-                expert_report(layer, std::move(tokens), source_.config().hidden_size));
+            report_.experts.push_back(expert_report(layer, std::move(tokens), widest_input(layer)));
             progress_.log(expert_line(report_.experts.back()));
         }
         hessians_.walk->finish(layer);
+    }
+
+    /// Of the layers of its experts: one that saw as many tokens leans on no others for its `down`.
+    Index widest_input(Index layer) const {
+        const ModelConfig& config = source_.config();
+        return std::max<Index>(config.hidden_size,
+                               config.layers[static_cast<std::size_t>(layer)].mixture.width);
     }
 
     void group(Index layer, Index index, const LinearGroup& names) {

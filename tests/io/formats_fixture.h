@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/files/gguf.h"
 #include "io/files/safetensors.h"
+#include "io/gguf/gguf.h"
 
 namespace vq::test {
 
@@ -302,7 +302,8 @@ inline std::string gguf_name(std::string name) {
 }
 
 /// Metadata and tensors of a GGUF file; q and k rows interleaved as the converter of Llama does it.
-inline GgufBuilder tiny_gguf(const TinyModel& model, const AlterValues& alter = {}) {
+inline GgufBuilder tiny_gguf(const TinyModel& model, const AlterValues& alter = {},
+                             const Alter& alter_list = {}) {
     GgufBuilder gguf;
     const std::string prefix = model.architecture + ".";
     const auto number = [](std::int64_t value) { return static_cast<std::uint32_t>(value); };
@@ -318,7 +319,9 @@ inline GgufBuilder tiny_gguf(const TinyModel& model, const AlterValues& alter = 
     gguf.set("tokenizer.ggml.bos_token_id", 1u);
     gguf.set("tokenizer.ggml.eos_token_id", 2u);
     const std::int64_t head = model.hidden / model.heads;
-    for (const auto& entry : model.tensors()) {
+    auto list = model.tensors();
+    if (alter_list) alter_list(list);
+    for (const auto& entry : list) {
         std::vector<float> values = tiny_values(entry);
         const bool rotary = entry.name.find("q_proj") != std::string::npos ||
                             entry.name.find("k_proj") != std::string::npos;

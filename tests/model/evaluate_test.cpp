@@ -235,6 +235,10 @@ TEST_F(Evaluate, RefusesTooLittleTextBadWindowsAndOtherVocabularies) {
     EXPECT_THROW(evaluate(model, nullptr, std::span(tokens).first(1), {}, {}), Error);
     EXPECT_THROW(evaluate(model, nullptr, tokens, {.ctx = 1}, {}), Error);
     EXPECT_THROW(evaluate(model, nullptr, tokens, {.ctx = 513}, {}), Error);
+    EXPECT_THROW(
+        evaluate(model, &reference, tokens, {.ctx = 2, .protocol = EvalProtocol::llamacpp}, {}),
+        Error)
+        << "no token would count";
     EXPECT_THROW(evaluate(model, nullptr, tokens, {.max_tokens = 1}, {}), Error);
     EXPECT_THROW(evaluate(model, nullptr, tokens, {.max_tokens = -1}, {}), Error);
     const MemorySource qwen = random_model(test::tiny_qwen2(), 24);

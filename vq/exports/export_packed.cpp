@@ -113,6 +113,7 @@ PackedExport export_packed(const std::string& store, const std::string& path,
                             static_cast<std::int64_t>(bytes));
         },
         matrices, progress);
+    progress.check();  // what was read last may have come from a file that shrank meanwhile
     output.commit();
     return done;
 }

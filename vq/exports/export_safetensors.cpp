@@ -67,6 +67,7 @@ SafetensorsExport export_safetensors(const WeightSource& source, const std::stri
     write_text_file(folder.file("config.json"), config_for(source, dtype));
     for (const auto& [name, content] : source.tokenizer_files())
         write_text_file(folder.file(name), content);
+    progress.check();  // what was read last may have come from a file that shrank meanwhile
     folder.commit();
     return {static_cast<std::int64_t>(entries.size()), weights * dtype.bytes};
 }

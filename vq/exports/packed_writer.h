@@ -11,10 +11,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/codes/packed_segment.h"
 #include "base/half.h"
 #include "base/matrix.h"
 #include "base/packed/format.h"
-#include "base/packed/packed_segment.h"
 
 namespace vq {
 

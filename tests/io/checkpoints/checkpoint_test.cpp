@@ -340,6 +340,40 @@ TEST_F(Checkpoint, TensorsOfAnotherModelAreRefused) {
     EXPECT_THAT(error_of_gguf(gguf), HasSubstr("ffn_gate_inp"));
 }
 
+TEST_F(Checkpoint, PartsOfATensorInGgufMustEachHaveTheirSize) {
+    TinyModel model;
+    model.architecture = "granitehybrid";  // gate and up are one tensor, of two in the file
+    const auto opened = [&](const Alter& change) {
+        write_bytes(folder_ / "m.gguf", tiny_gguf(model, {}, change).bytes());
+        return error_of([&] { open_checkpoint(folder_ / "m.gguf"); });
+    };
+    write_bytes(folder_ / "m.gguf", tiny_gguf(model).bytes());
+    EXPECT_NO_THROW(open_checkpoint(folder_ / "m.gguf"));
+    const auto resize = [](const std::string& part, std::int64_t rows, std::int64_t cols) {
+        return [=](std::vector<TinyModel::Entry>& list) {
+            for (auto& entry : list)
+                if (entry.name.find(part) != std::string::npos) {
+                    entry.rows += rows;
+                    entry.cols += cols;
+                }
+        };
+    };
+    EXPECT_THAT(opened(resize("layers.0.mlp.gate_proj", 0, 32)), HasSubstr("blk.0.ffn_"));
+    EXPECT_THAT(opened([&](std::vector<TinyModel::Entry>& list) {
+                    resize("layers.0.mlp.gate_proj", 8, 0)(list);
+                    resize("layers.0.mlp.up_proj", -8, 0)(list);
+                }),
+                AllOf(HasSubstr("blk.0.ffn_gate"), HasSubstr("72")));
+}
+
+TEST_F(Checkpoint, BlocksBehindTheLastOneAreNotLeftOutUnlessTheFileSaysWhy) {
+    GgufBuilder gguf = tiny_gguf(TinyModel());
+    gguf.tensor("blk.2.attn_q.weight", {32}, 0, raw_floats(std::vector<float>(32, 1.0F)));
+    write_bytes(folder_ / "m.gguf", gguf.bytes());
+    EXPECT_THAT(error_of([&] { open_checkpoint(folder_ / "m.gguf"); }),
+                HasSubstr("blk.2.attn_q.weight"));
+}
+
 TEST_F(Checkpoint, ValuesThatAreNotFiniteAreFoundWithTheirPlace) {
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
         const GgufBuilder gguf = tiny_gguf(TinyModel(), [&](const std::string& name, auto& values) {

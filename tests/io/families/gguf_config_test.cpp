@@ -172,6 +172,46 @@ TEST_F(GgufConfig, KeysOfTheArchitectureThatAreNotKnownAreRefusedWithTheirValue)
     EXPECT_EQ(config_of(gguf).n_layers(), 2) << "notes, and keys of no or another architecture";
 }
 
+TEST_F(GgufConfig, ValuesThatTheRuntimeDoesNotFollowAreRefusedByName) {
+    const auto error_of_file = [&](auto&& change) {
+        GgufBuilder gguf = tiny_gguf(TinyModel());
+        change(gguf);
+        return error_of([&] { config_of(gguf); });
+    };
+    const auto refused = [&](const std::string& key, auto value) {
+        EXPECT_THAT(error_of_file([&](GgufBuilder& gguf) { gguf.set(key, value); }),
+                    HasSubstr(key));
+    };
+    refused("llama.attention.causal", false);
+    refused("llama.attention.max_alibi_bias", 8.0F);
+    refused("llama.attention.temperature_scale", 0.1F);
+    GgufBuilder causal = tiny_gguf(TinyModel());
+    causal.set("llama.attention.causal", true);
+    EXPECT_NO_THROW(config_of(causal));
+    EXPECT_THAT(
+        error_of_file([](GgufBuilder& gguf) {
+            gguf.set("llama.rope.dimension_count", 16u).set("llama.rope.dimension_count_swa", 8u);
+        }),
+        HasSubstr("rope.dimension_count_swa"));
+    EXPECT_THAT(error_of_file([](GgufBuilder& gguf) {
+                    gguf.set("llama.rope.scaling.type", "linear")
+                        .set("llama.rope.scaling.factor", 2.0F)
+                        .set("llama.rope.scaling.attn_factor", 1.5F);
+                }),
+                HasSubstr("factor of attention"));
+    EXPECT_THAT(error_of_file([](GgufBuilder& gguf) {
+                    gguf.tensor("rope_factors_short.weight", {8}, 0,
+                                raw_floats(std::vector<float>(8, 1.0F)));
+                }),
+                HasSubstr("without the other"));
+    // A list of windows that is not what the family comes to: here there are none.
+    EXPECT_THAT(
+        error_of_file([](GgufBuilder& gguf) {
+            gguf.set("llama.attention.sliding_window_pattern", std::vector<std::int32_t>{1, 0});
+        }),
+        AllOf(HasSubstr("sliding_window_pattern"), HasSubstr("layer 0")));
+}
+
 TEST_F(GgufConfig, WindowsAndExpertsSayWhichFamilyItIs) {
     GgufBuilder gguf = tiny_gguf(TinyModel());
     gguf.set("llama.attention.sliding_window", 8u);

@@ -167,11 +167,13 @@ EXPRESSIONS = [
     "messages[0] | tojson", "messages[2] | tojson", "messages[3] | tojson(indent=2)", "'\u00e4\"\\\\\\n\\t/' | tojson", "'\u00e4' | tojson(ensure_ascii=true)", "[1.0, 2.5e-9, true, none, 'x', [], {}] | tojson", "{} | tojson(indent=4)", "[[], {'a': []}] | tojson(indent=1)",
     "'a\\nb\\n\\nc' | indent(2)", "'a\\nb' | indent(2, true)", "'a\\nb' | indent", "3 is number", "'3' is number", "true is number", "3 is integer", "3.0 is float", "none is none", "'s' is string", "[] is iterable", "{} is mapping", "'x' is sequence", "3 is odd", "4 is divisibleby 2", "4 is divisibleby(3)", "true is true", "1 is true", "3 is eq 3", "3 is in [1, 3]", "3 is not in [1, 3]",
     "not 1 == 2", "not true and false", "true or false and false", "none or 'x'", "'' or [] or 'y'", "1 and 2", "range(3) | list", "range(1, 7, 2) | list", "range(3, 0, -1) | list", "dict(a=1, b='c')", "'x' 'y'", "\"dq 'sq'\"", "'it\\'s'", "'tab\\tnew\\nline'", "'\\u00e4'",
+    "\"don't x_y-z (ab)\" | title", "'3.7' | int", "' 3 ' | int", "'1e3' | int", "'0x1f' | int", "' 2.5 ' | float", "'x' | float", "['a', 'A', 'b'] | unique | list", "{'B': 1, 'a': 2} | dictsort", "1 is sameas true", "true is sameas true", "none is sameas none",
+    "('a', 'b')[0:1]", "(1, 2) + (3,)", "3 | round", "-9007199254740993 | abs", "(-1) ** 999", "3 ** 13", "7 ** 0", "0 ** 0", "'' * 5", "(1, 2) | list", "[[2, 'b'], [1, 'A']] | sort", "'abc' | first", "1e999 > 1", "range(9223372036854775806, 9223372036854775807) | list | length",
     "loop", "messages | length > 3 and messages[0].role == 'system'", "'a' if messages else 'b'", "namespace(a=1).a", "(1,)", "()", "'%s' is string", "'a-b_c'.replace('-', ' ').split('_')", "'abc'.join(['x', 'y'])", "', '.join(['x', 'y'])", "'a' in undefined_thing", "undefined_thing | length", "undefined_thing | list", "'x'.isalpha()", "{'a': {'b': 1}}.a.b", "[{'a': 1}] | map(attribute='a') | first", "'banana'.count('an')", "[1,2,1].count(1)",
 ]
 RAISES = [
     "{{ 1 + 'a' }}", "{{ nothing.part }}", "{{ raise_exception('no: ' ~ 1) }}", "{{ nothing() }}", "{{ 1 / 0 }}", "{{ 3 | nofilter }}", "{{ 3 is notest }}", "{% for a, b in [1] %}{% endfor %}", "{{ 'a' < 1 }}", "{{ 'x'.nomethod() }}", "{% if %}{% endif %}", "{% for x in y %}", "{{ (1 }}", "{{ 'open }}", "{% unknown %}", "{{ 5 | length }}",
-    "{% set messages.x = 1 %}", "{% endif %}", "{{ messages[0]['content'] - 1 }}", "{% if true %}a", "{{ a b }}", "{% break %}",
+    "{% set messages.x = 1 %}", "{% endif %}", "{{ messages[0]['content'] - 1 }}", "{% if true %}a", "{{ a b }}", "{% break %}", "{{ [1] + (1,) }}", "{{ 3 | first(1) }}", "{{ [1] | list(2) }}",
 ]
 STATEMENTS = [
     "{% set x = 1 %}{% for i in [1, 2] %}{% set x = x + i %}{% endfor %}{{ x }}", "{% set ns = namespace(x=1) %}{% for i in [1, 2] %}{% set ns.x = ns.x + i %}{% endfor %}{{ ns.x }}", "{% set a, b = 1, 2 %}{{ b }}{{ a }}",

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/files/gguf.h"
+#include "io/gguf/gguf.h"
 
 #include <fmt/format.h>
 
 #include <cstring>
 
 #include "base/error.h"
-#include "io/files/gguf_split.h"
+#include "io/gguf/gguf_split.h"
 
 namespace vq {
 

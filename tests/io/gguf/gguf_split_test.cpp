@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/files/gguf_split.h"
+#include "io/gguf/gguf_split.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "io/files/gguf.h"
+#include "io/gguf/gguf.h"
 #include "tests/io/formats_fixture.h"
 
 namespace vq::test {

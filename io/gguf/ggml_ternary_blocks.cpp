@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Blocks of 256 weights that are -d, 0 or d.
-#include "io/files/ggml_blocks.h"
+#include "io/gguf/ggml_blocks.h"
 
 namespace vq::ggml {
 namespace {

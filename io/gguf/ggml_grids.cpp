@@ -3,7 +3,7 @@
 // first one lowest), so a bit for every number says all of it: 820 or 512 bytes instead of 16 KB.
 // The compiler unpacks them. The tables are documented in ggml, where the types come from
 // (github.com/ggml-org/llama.cpp, ggml/src/ggml-common.h, MIT), and in its Python package `gguf`.
-#include "io/files/ggml_grids.h"
+#include "io/gguf/ggml_grids.h"
 
 #include <string_view>
 

@@ -11,8 +11,8 @@
 #include <variant>
 #include <vector>
 
-#include "io/files/ggml_dequant.h"
 #include "io/files/mapped_file.h"
+#include "io/gguf/ggml_dequant.h"
 
 namespace vq {
 

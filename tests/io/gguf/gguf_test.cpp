@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/files/gguf.h"
+#include "io/gguf/gguf.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/files/ggml_dequant.h"
+#include "io/gguf/ggml_dequant.h"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 
 #include "base/error.h"
-#include "io/files/ggml_blocks.h"
+#include "io/gguf/ggml_blocks.h"
 
 namespace vq {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/files/gguf_header.h"
+#include "io/gguf/gguf_header.h"
 
 #include <fmt/format.h>
 

@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "io/files/gguf_header.h"
+#include "io/gguf/gguf_header.h"
 
 namespace vq {
 

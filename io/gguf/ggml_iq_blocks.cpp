@@ -3,8 +3,8 @@
 // (IQ1), and a 3- or 4-bit scale for 16 or 32 weights.
 #include <bit>
 
-#include "io/files/ggml_blocks.h"
-#include "io/files/ggml_grids.h"
+#include "io/gguf/ggml_blocks.h"
+#include "io/gguf/ggml_grids.h"
 
 namespace vq::ggml {
 namespace {

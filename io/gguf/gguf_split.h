@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "io/files/gguf_header.h"
+#include "io/gguf/gguf_header.h"
 
 namespace vq {
 
@@ -15,6 +15,10 @@ struct GgufPart {
     MappedFile file;
     GgufHeader header;
 };
+
+/// Every part's name, of a path that ends as those of parts do ("-00001-of-00003.gguf"); else the
+/// path alone. Asks for no file.
+std::vector<std::string> gguf_part_names(const std::string& path);
 
 /// Opens `path` and, when it is a part of a split model, all others beside it; in their order.
 /// Throws Error that names the part which is missing or says another thing than its name.

@@ -3,8 +3,8 @@
 // of the block scale in turn.
 #include <utility>
 
-#include "io/files/ggml_blocks.h"
-#include "io/files/ggml_iq4.h"
+#include "io/gguf/ggml_blocks.h"
+#include "io/gguf/ggml_iq4.h"
 
 namespace vq::ggml {
 namespace {

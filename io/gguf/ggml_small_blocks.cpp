@@ -4,8 +4,8 @@
 #include <array>
 #include <bit>
 
-#include "io/files/ggml_blocks.h"
-#include "io/files/ggml_iq4.h"
+#include "io/gguf/ggml_blocks.h"
+#include "io/gguf/ggml_iq4.h"
 
 namespace vq::ggml {
 

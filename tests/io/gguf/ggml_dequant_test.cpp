@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/files/ggml_dequant.h"
+#include "io/gguf/ggml_dequant.h"
 
 #include <gtest/gtest.h>
 
@@ -40,7 +40,7 @@ GgmlType type_of_name(const std::string& name) {
 
 std::vector<Golden> read_golden() {
     std::vector<Golden> list;
-    std::ifstream in(std::string(VQKIT_TEST_DATA) + "/files/dequant_golden.txt");
+    std::ifstream in(std::string(VQKIT_TEST_DATA) + "/gguf/dequant_golden.txt");
     std::string name, blocks, values;
     while (in >> name >> blocks >> values) {
         Golden golden;
@@ -79,7 +79,7 @@ TEST(GgmlDequant, EqualsThePublicPackageBitForBit) {
 }
 
 TEST(GgmlDequant, EveryVectorOfACodebookEqualsThePublicPackage) {
-    std::ifstream in(std::string(VQKIT_TEST_DATA) + "/files/dequant_grids.txt");
+    std::ifstream in(std::string(VQKIT_TEST_DATA) + "/gguf/dequant_grids.txt");
     std::string name, hex, expected;
     int lines = 0;
     for (; in >> name >> hex >> expected; ++lines) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/files/gguf_split.h"
+#include "io/gguf/gguf_split.h"
 
 #include <fmt/format.h>
 
@@ -24,8 +24,9 @@ GgufPart open_part(const std::string& path) {
 std::optional<std::int64_t> number(const GgufPart& part, const char* key) {
     const auto found = part.header.values.find(key);
     if (found == part.header.values.end()) return std::nullopt;
-    if (const auto* value = std::get_if<std::int64_t>(&found->second.value)) return *value;
-    throw Error("value is not an integer", part.file.path() + ": " + key,
+    const auto* value = std::get_if<std::int64_t>(&found->second.value);
+    if (value != nullptr && *value >= 0 && *value < std::int64_t{1} << 40) return *value;
+    throw Error("value is not a count", part.file.path() + ": " + key,
                 "the file is malformed: split the model again");
 }
 
@@ -58,6 +59,24 @@ void check_tensor_count(const std::vector<GgufPart>& parts, const std::string& p
 }
 
 }  // namespace
+
+std::vector<std::string> gguf_part_names(const std::string& path) {
+    // "...-00001-of-00003.gguf"
+    constexpr std::size_t length = 20;
+    const std::size_t begin = path.size() < length ? std::string::npos : path.size() - length;
+    const std::string tail = begin == std::string::npos ? "" : path.substr(begin);
+    const auto digits = [&](std::size_t at) {
+        const std::string five = tail.substr(at, 5);
+        return five.find_first_not_of("0123456789") == std::string::npos ? std::stoll(five) : 0;
+    };
+    if (tail.empty() || tail[0] != '-' || tail.substr(6, 4) != "-of-" ||
+        tail.substr(15) != ".gguf" || digits(1) < 1 || digits(10) > max_parts)
+        return {path};
+    std::vector<std::string> names;
+    for (std::int64_t no = 0; no < digits(10); ++no)
+        names.push_back(path.substr(0, begin) + ending(no, digits(10)));
+    return names;
+}
 
 std::vector<GgufPart> open_gguf_parts(const std::string& path) {
     std::vector<GgufPart> parts;
