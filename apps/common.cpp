@@ -79,6 +79,18 @@ void show_notes(const std::vector<std::string>& notes, const Common& common) {
     for (const std::string& line : notes) say(fmt::format("note: {}\n", line));
 }
 
+std::string recipe_text(const Json& recipe) {
+    std::string text = "recipe:\n";
+    for (const Json& rule : recipe) {
+        text += fmt::format("  {}:", rule.value("pattern", ""));
+        for (const auto& [key, value] : rule.value("settings", Json::object()).items())
+            text += fmt::format(" {}={}", key,
+                                value.is_string() ? value.get<std::string>() : value.dump());
+        text += "\n";
+    }
+    return text;
+}
+
 std::string format_bytes(double bytes) {
     if (bytes < 1e3) return fmt::format("{:.0f} B", bytes);
     if (bytes < 1e6) return fmt::format("{:.1f} kB", bytes / 1e3);

@@ -70,6 +70,8 @@ void show_notes(const std::vector<std::string>& notes, const Common& common);
 
 /// "12.3 MB" (powers of ten), "3:07" or "1:02:09" (hours), "1.25M".
 std::string format_bytes(double bytes);
+/// A recipe of the provenance, a line each pattern.
+std::string recipe_text(const Json& recipe);
 std::string format_seconds(double seconds);
 std::string format_count(double count);
 

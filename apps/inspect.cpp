@@ -5,8 +5,12 @@
 
 #include "apps/common.h"
 #include "io/families/inventory.h"
+#include "io/families/linear_groups.h"
 #include "io/hdf5/store.h"
+#include "model/ops/packed_model.h"
+#include "model/packed_audit.h"
 #include "vq/tensor/code_use.h"
+#include "vq/tensor/store_audit.h"
 #include "vq/tensor/store_totals.h"
 #include "vq/tensor/stored_tensor.h"
 
@@ -44,6 +48,24 @@ std::string use_text(const std::vector<StageUse>& stages) {
         text += fmt::format("    {:>2} bits: entropy {:.3f}, {} of {} words in {} codes\n", s.bits,
                             s.entropy, s.used, s.words, s.codes);
     return text;
+}
+
+Json audit_json(const Audit& audit) {
+    Json kinds = Json::object();
+    for (const AuditEntry& entry : audit.entries) kinds[entry.kind] = entry.bytes;
+    return {
+        {"kinds", kinds}, {"file_bytes", audit.file_bytes}, {"unexplained", audit.unexplained()}};
+}
+
+/// Every byte of the file by what it is for.
+std::string audit_text(const Audit& audit) {
+    std::string text = "\nbytes of the file\n";
+    for (const AuditEntry& entry : audit.entries)
+        text += fmt::format(
+            "  {:<26} {:>14} {:>7.3f}%\n", entry.kind, entry.bytes,
+            100 * static_cast<double>(entry.bytes) / static_cast<double>(audit.file_bytes));
+    text += fmt::format("  {:<26} {:>14}\n", "unexplained", audit.unexplained());
+    return text + fmt::format("  {:<26} {:>14}\n", "all", audit.file_bytes);
 }
 
 Json part_json(const ModelPart& part) {
@@ -107,6 +129,11 @@ Answer inspect_model(const std::string& path, const Common& common) {
                        {"active_weights", all.active},
                        {"bytes_in_16_bits", 2 * all.weights},
                        {"parts", parts}};
+    if (source->packed() != nullptr) {
+        const Audit audit = audit_packed(*source->packed(), table_names(config));
+        answer.document["audit"] = audit_json(audit);
+        answer.text += audit_text(audit);
+    }
     return answer;
 }
 
@@ -139,6 +166,7 @@ Answer run(const std::string& path, bool codes, const Common& common) {
             tensors.back()["stages"] = use_json(stages);
         }
     }
+    const Audit audit = audit_store(path);
     Answer answer;
     answer.document = {{"store", path},
                        {"file_bytes", totals.file_bytes},
@@ -151,6 +179,7 @@ Answer run(const std::string& path, bool codes, const Common& common) {
                        {"seed", meta.seed},
                        {"tool_version", meta.tool_version},
                        {"provenance", meta.provenance},
+                       {"audit", audit_json(audit)},
                        {"tensors", tensors}};
     answer.text = table;
     answer.text += fmt::format(
@@ -161,8 +190,12 @@ Answer run(const std::string& path, bool codes, const Common& common) {
         format_count(static_cast<double>(totals.dense_weights)));
     answer.text += fmt::format("made by vqkit {} with seed {}, fingerprint {}\n", meta.tool_version,
                                meta.seed, meta.fingerprint);
+    answer.text += audit_text(audit);
     if (meta.provenance.contains("command"))
         answer.text += fmt::format("command: {}\n", meta.provenance["command"].get<std::string>());
+    if (const auto recipe = meta.provenance.find("recipe");
+        recipe != meta.provenance.end() && recipe->is_array())
+        answer.text += recipe_text(*recipe);
     return answer;
 }
 

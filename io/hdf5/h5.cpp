@@ -250,17 +250,42 @@ std::int64_t stored_end(const std::string& path) {
 
 }  // namespace
 
+namespace {
+
+Id create_file(FileState& state) {
+    const Id options = property_list(H5P_FILE_CREATE, state);
+    set_group_options(options.get(), state);
+    const Id access = file_access(state);
+    const hid_t id = H5Fcreate(state.path.c_str(), H5F_ACC_TRUNC, options.get(), access.get());
+    if (id < 0) throw failure(state, "cannot create the file", state.path);
+    return {id, H5Fclose};
+}
+
+}  // namespace
+
 File File::create(const std::string& path) {
     const Lock lock;
     auto state = std::make_shared<FileState>();
     state->path = path;
     state->writing = true;
-    const Id options = property_list(H5P_FILE_CREATE, *state);
-    set_group_options(options.get(), *state);
-    const Id access = file_access(*state);
-    const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, options.get(), access.get());
-    if (id < 0) throw failure(*state, "cannot create the file", path);
-    return {std::move(state), Id(id, H5Fclose)};
+    Id id = create_file(*state);
+    return {std::move(state), std::move(id)};
+}
+
+std::int64_t File::measure(const std::function<void(Group& root)>& write) {
+    const Lock lock;
+    auto state = std::make_shared<FileState>();
+    state->path = "measured";
+    state->writing = true;
+    state->driver.measuring = true;
+    Id id = create_file(*state);
+    File file(state, std::move(id));
+    {
+        Group root = file.root();
+        write(root);
+    }
+    file.close();
+    return static_cast<std::int64_t>(state->driver.end);
 }
 
 File File::open(const std::string& path) {
@@ -278,6 +303,63 @@ File File::open(const std::string& path) {
         throw Error(fmt::format("file goes on for {} bytes behind its end", state->bytes - end),
                     path, "the file is damaged: get it again");
     return {std::move(state), std::move(id)};
+}
+
+namespace {
+
+ObjectSpace object_space(hid_t object, const FileState& state, const std::string& where) {
+    H5O_info_t info{};
+    if (H5Oget_info2(object, &info, H5O_INFO_HDR | H5O_INFO_META_SIZE | H5O_INFO_BASIC) < 0)
+        throw failure(state, "cannot be read", where);
+    ObjectSpace out;
+    out.dataset = info.type == H5O_TYPE_DATASET;
+    out.header = static_cast<std::int64_t>(info.hdr.space.total);
+    out.indexes =
+        static_cast<std::int64_t>(info.meta_size.obj.index_size + info.meta_size.obj.heap_size +
+                                  info.meta_size.attr.index_size + info.meta_size.attr.heap_size);
+    return out;
+}
+
+}  // namespace
+
+ObjectSpace Group::space() const {
+    const Lock lock;
+    return object_space(id_.get(), *state_, where_);
+}
+
+ObjectSpace Group::space(const std::string& name) const {
+    const Lock lock;
+    const std::string at = where(name);
+    if (!has(name)) throw damaged("missing", at);
+    const Id object = checked(H5Oopen(id_.get(), name.c_str(), H5P_DEFAULT), H5Oclose, *state_,
+                              "cannot be read", at);
+    ObjectSpace out = object_space(object.get(), *state_, at);
+    if (!out.dataset) return out;
+    const Id type = checked(H5Dget_type(object.get()), H5Tclose, *state_, "cannot be read", at);
+    const Id shape = checked(H5Dget_space(object.get()), H5Sclose, *state_, "cannot be read", at);
+    out.stored = static_cast<std::int64_t>(H5Dget_storage_size(object.get()));
+    const auto count = H5Sget_simple_extent_npoints(shape.get());
+    std::int64_t bytes = 0;
+    if (count < 0 || __builtin_mul_overflow(count, H5Tget_size(type.get()), &bytes) ||
+        bytes > out.stored || out.stored > state_->bytes)
+        throw damaged("is not stored whole", at);
+    out.bytes = bytes;
+    const Id options =
+        checked(H5Dget_create_plist(object.get()), H5Pclose, *state_, "cannot be read", at);
+    hsize_t chunks = 0;
+    if (H5Pget_layout(options.get()) == H5D_CHUNKED && H5Pget_nfilters(options.get()) > 0 &&
+        H5Dget_num_chunks(object.get(), shape.get(), &chunks) < 0)
+        throw failure(*state_, "cannot be read", at);
+    out.checksums = checksum_bytes * static_cast<std::int64_t>(chunks);
+    return out;
+}
+
+std::int64_t File::superblock_bytes() const {
+    const Lock lock;
+    H5F_info2_t info{};
+    if (H5Fget_info2(id_.get(), &info) < 0) throw failure(*state_, "cannot be read", state_->path);
+    return static_cast<std::int64_t>(info.super.super_size + info.super.super_ext_size +
+                                     info.free.meta_size);
 }
 
 Group File::root() const {

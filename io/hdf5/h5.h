@@ -14,6 +14,7 @@
 #include <hdf5.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -73,6 +74,16 @@ struct DatasetInfo {
     std::int64_t bytes() const;
 };
 
+/// What an object takes of its file.
+struct ObjectSpace {
+    bool dataset = false;      ///< else a group
+    std::int64_t header = 0;   ///< attributes among it
+    std::int64_t indexes = 0;  ///< of links or of chunks
+    std::int64_t bytes = 0;    ///< of a dataset's elements
+    std::int64_t stored = 0;   ///< what they take, checksums and padding of chunks among it
+    std::int64_t checksums = 0;
+};
+
 /// A group of an open file: attributes, datasets, other groups. Names are single links ("codes"),
 /// never paths. All functions throw Error that names the file and the object.
 class Group {
@@ -111,6 +122,10 @@ public:
     std::string read_text(const std::string& name) const;
     Json read_json(const std::string& name) const;
 
+    /// Of the group, or of one of its children.
+    ObjectSpace space() const;
+    ObjectSpace space(const std::string& name) const;
+
     /// "model.vq.h5: /tensors/lm_head.weight", for messages.
     const std::string& where() const { return where_; }
     std::string where(const std::string& child) const;
@@ -131,6 +146,9 @@ class File {
 public:
     /// A new file; it must not exist. Throws Error with the reason of the operating system.
     static File create(const std::string& path);
+    /// Bytes of the file that `write` would make, of which nothing reaches a disk. Arrays need no
+    /// bytes there, only types and shapes.
+    static std::int64_t measure(const std::function<void(Group& root)>& write);
     /// An existing file, read only.
     static File open(const std::string& path);
     File(File&&) noexcept = default;
@@ -138,6 +156,7 @@ public:
     ~File();
 
     Group root() const;
+    std::int64_t superblock_bytes() const;
     /// Flushes to the disk and closes. Throws Error when any byte did not get there (disk full).
     /// Groups of the file must not be used any more.
     void close();

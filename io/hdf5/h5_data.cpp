@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attributes and datasets of h5::Group.
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 
 #include "io/hdf5/h5.h"
 #include "io/hdf5/h5_internal.h"
@@ -14,7 +16,6 @@ constexpr std::size_t kMaxAttributeText = 60000;  // HDF5 keeps attributes up to
 constexpr std::int64_t kMaxText = std::int64_t{64} << 20;
 constexpr std::int64_t kChunkBytes = std::int64_t{1} << 20;  // of what we write
 constexpr std::int64_t kMaxChunkBytes = kMaxText;            // of what we read
-constexpr std::int64_t kChecksumBytes = 4;
 constexpr int kMaxRank = 8;
 
 using Shape = std::vector<std::int64_t>;
@@ -103,7 +104,7 @@ Storage check_storage(const Id& dataset, std::int64_t unit, const FileState& sta
         }
         if (!product(chunk_extents, unit, chunk_bytes) || chunk_bytes > kMaxChunkBytes)
             throw damaged("has too large chunks", where);
-        if (__builtin_mul_overflow(chunks, chunk_bytes + filters * kChecksumBytes, &stored))
+        if (__builtin_mul_overflow(chunks, chunk_bytes + filters * checksum_bytes, &stored))
             throw damaged("claims more chunks than the file holds", where);
     }
     if (stored > state.bytes || H5Dget_storage_size(dataset.get()) != static_cast<hsize_t>(stored))
@@ -111,7 +112,25 @@ Storage check_storage(const Id& dataset, std::int64_t unit, const FileState& sta
     return out;
 }
 
-/// Creates a dataset, chunked and checksummed unless it is empty, and writes it.
+/// Gives every chunk of a dataset its room in the file, and nothing else.
+bool measure_chunks(const Id& dataset, const std::vector<hsize_t>& dims,
+                    const std::vector<hsize_t>& chunk, std::int64_t unit) {
+    auto elements = static_cast<std::size_t>(unit);
+    for (const hsize_t extent : chunk) elements *= extent;
+    const std::size_t bytes = elements + static_cast<std::size_t>(checksum_bytes);
+    const std::unique_ptr<void, decltype(&std::free)> unread(std::calloc(bytes, 1), std::free);
+    std::vector<hsize_t> at(dims.size(), 0);
+    for (;;) {
+        if (H5Dwrite_chunk(dataset.get(), H5P_DEFAULT, 0, at.data(), bytes, unread.get()) < 0)
+            return false;
+        std::size_t d = dims.size();
+        while (d > 0 && (at[d - 1] += chunk[d - 1]) >= dims[d - 1]) at[--d] = 0;
+        if (d == 0) return true;
+    }
+}
+
+/// Creates a dataset, chunked and checksummed unless it is empty, and writes it. `data` null: the
+/// file is only measured.
 void write_dataset(hid_t group, const std::string& name, const Id& type, const Shape& shape,
                    std::int64_t unit, const void* data, const FileState& state,
                    const std::string& where) {
@@ -123,8 +142,9 @@ void write_dataset(hid_t group, const std::string& name, const Id& type, const S
     const Id options = checked(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, state, what, where);
     bool good = H5Pset_obj_track_times(options.get(), false) >= 0;
     const bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();
+    std::vector<hsize_t> chunk;
     if (!empty) {  // HDF5 has no empty chunks
-        const std::vector<hsize_t> chunk = chunk_shape(shape, unit);
+        chunk = chunk_shape(shape, unit);
         good = good && H5Pset_chunk(options.get(), rank, chunk.data()) >= 0 &&
                H5Pset_fletcher32(options.get()) >= 0;
     }
@@ -132,8 +152,12 @@ void write_dataset(hid_t group, const std::string& name, const Id& type, const S
     Id dataset = checked(H5Dcreate2(group, name.c_str(), type.get(), space.get(), H5P_DEFAULT,
                                     options.get(), H5P_DEFAULT),
                          H5Dclose, state, what, where);
-    if (!empty && H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
-        throw failure(state, what, where);
+    if (!empty) {
+        good = data == nullptr
+                   ? measure_chunks(dataset, dims, chunk, unit)
+                   : H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0;
+        if (!good) throw failure(state, what, where);
+    }
     if (H5Dclose(dataset.release()) < 0 || state.driver.error_number != 0)
         throw failure(state, what, where);
 }
@@ -274,6 +298,10 @@ void Group::write(const std::string& name, ElementType type, const Shape& shape,
 }
 
 void Group::write(const std::string& name, const Array& array) {
+    if (state_->driver.measuring && array.bytes.empty()) {
+        write(name, array.type, array.shape, nullptr);
+        return;
+    }
     VQ_ASSERT(static_cast<std::int64_t>(array.bytes.size()) ==
               array.count() * element_bytes(array.type));
     write(name, array.type, array.shape, array.bytes.data());

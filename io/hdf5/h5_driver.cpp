@@ -39,6 +39,18 @@ const DriverFile* self(const H5FD_t* file) {
     return reinterpret_cast<const DriverFile*>(file);
 }
 
+/// f(page, from, count) for the pieces of [address, address + size) that lie on one page each.
+template <class F>
+void for_pages(haddr_t address, std::size_t size, F&& f) {
+    constexpr std::size_t unit = DriverState::page_bytes;
+    for (std::size_t done = 0; done < size;) {
+        const auto from = static_cast<std::size_t>((address + done) % unit);
+        const std::size_t count = std::min(size - done, unit - from);
+        f((address + done) / unit, from, done, count);
+        done += count;
+    }
+}
+
 void remember(DriverState* state) {
     if (state->error_number == 0) state->error_number = errno;
 }
@@ -49,6 +61,15 @@ H5FD_t* driver_open(const char* name, unsigned flags, hid_t access_list, haddr_t
     if (info == nullptr) return nullptr;
     DriverState* state = static_cast<const DriverInfo*>(info)->state;
     state->error_number = 0;
+    if (state->measuring) {
+        state->pages.clear();
+        auto* file = new (std::nothrow) DriverFile{};
+        if (file == nullptr) return nullptr;
+        file->fd = -1;
+        file->writable = true;
+        file->state = state;
+        return &file->base;
+    }
 
     int mode = (flags & H5F_ACC_RDWR) != 0 ? O_RDWR : O_RDONLY;
     if ((flags & H5F_ACC_TRUNC) != 0) mode |= O_TRUNC;
@@ -80,6 +101,12 @@ H5FD_t* driver_open(const char* name, unsigned flags, hid_t access_list, haddr_t
 
 herr_t driver_close(H5FD_t* base) {
     DriverFile* file = self(base);
+    if (file->state->measuring) {
+        file->state->end = file->eof;
+        file->state->pages.clear();
+        delete file;
+        return 0;
+    }
     if (file->writable && ::fsync(file->fd) != 0) remember(file->state);
     if (::close(file->fd) != 0 && file->writable) remember(file->state);
     delete file;
@@ -112,6 +139,17 @@ herr_t driver_read(H5FD_t* base, H5FD_mem_t /*type*/, hid_t /*transfer*/, haddr_
     DriverFile* file = self(base);
     if (!inside(*file, address, size)) return -1;
     auto* out = static_cast<unsigned char*>(buffer);
+    if (file->state->measuring) {
+        for_pages(address, size,
+                  [&](haddr_t page, std::size_t from, std::size_t at, std::size_t count) {
+                      const auto found = file->state->pages.find(page);
+                      if (found == file->state->pages.end())
+                          std::memset(out + at, 0, count);
+                      else
+                          std::memcpy(out + at, found->second.data() + from, count);
+                  });
+        return 0;
+    }
     while (size > 0) {
         const ssize_t got = ::pread(file->fd, out, size, static_cast<off_t>(address));
         if (got < 0 && errno == EINTR) continue;
@@ -132,11 +170,20 @@ herr_t driver_read(H5FD_t* base, H5FD_mem_t /*type*/, hid_t /*transfer*/, haddr_
     return 0;
 }
 
-herr_t driver_write(H5FD_t* base, H5FD_mem_t /*type*/, hid_t /*transfer*/, haddr_t address,
+herr_t driver_write(H5FD_t* base, H5FD_mem_t type, hid_t /*transfer*/, haddr_t address,
                     std::size_t size, const void* buffer) {
     DriverFile* file = self(base);
     if (!inside(*file, address, size)) return -1;
     const auto* in = static_cast<const unsigned char*>(buffer);
+    if (file->state->measuring) {
+        if (type != H5FD_MEM_DRAW)
+            for_pages(address, size,
+                      [&](haddr_t page, std::size_t from, std::size_t at, std::size_t count) {
+                          std::memcpy(file->state->pages[page].data() + from, in + at, count);
+                      });
+        file->eof = std::max(file->eof, address + size);
+        return 0;
+    }
     while (size > 0 && file->state->error_number == 0) {
         const ssize_t put = ::pwrite(file->fd, in, size, static_cast<off_t>(address));
         if (put < 0 && errno == EINTR) continue;
@@ -155,7 +202,8 @@ herr_t driver_write(H5FD_t* base, H5FD_mem_t /*type*/, hid_t /*transfer*/, haddr
 herr_t driver_truncate(H5FD_t* base, hid_t /*transfer*/, hbool_t /*closing*/) {
     DriverFile* file = self(base);
     if (file->eof == file->eoa || !file->writable) return 0;
-    if (file->state->error_number == 0 && ::ftruncate(file->fd, static_cast<off_t>(file->eoa)) != 0)
+    if (!file->state->measuring && file->state->error_number == 0 &&
+        ::ftruncate(file->fd, static_cast<off_t>(file->eoa)) != 0)
         remember(file->state);
     file->eof = file->eoa;
     return 0;

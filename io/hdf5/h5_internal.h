@@ -11,6 +11,8 @@
 
 namespace vq::h5 {
 
+inline constexpr std::int64_t checksum_bytes = 4;  ///< of a chunk
+
 struct FileState {
     std::string path;
     std::int64_t bytes = 0;  ///< size when opened for reading; bounds every allocation

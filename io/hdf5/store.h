@@ -31,7 +31,7 @@ struct StoredTensor {
     double rel_proxy = 0;        ///< tr(E H E^T) / tr(W H W^T)
     double seconds = 0;          ///< time it took to quantize
     std::map<std::string, Array> arrays;  ///< "codes", "codebooks", "row_scale", ...
-    /// Bytes of all arrays.
+    /// Bytes of all arrays, as their types and shapes have it.
     std::int64_t bytes() const;
 };
 
@@ -72,6 +72,10 @@ private:
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };
+
+/// Bytes of the store that StoreWriter::finish() would make of these tensors, every byte of HDF5's
+/// own counted. Arrays of `tensors` and of `meta` need types and shapes alone.
+std::int64_t store_file_bytes(const StoreMeta& meta, const std::vector<StoredTensor>& tensors);
 
 class StoreReader {
 public:

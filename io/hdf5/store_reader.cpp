@@ -18,7 +18,7 @@ namespace vq {
 
 std::int64_t StoredTensor::bytes() const {
     std::int64_t sum = 0;
-    for (const auto& [name, array] : arrays) sum += static_cast<std::int64_t>(array.bytes.size());
+    for (const auto& [name, array] : arrays) sum += array.count() * element_bytes(array.type);
     return sum;
 }
 

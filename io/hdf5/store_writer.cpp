@@ -79,7 +79,42 @@ private:
     int fd_ = -1;
 };
 
+/// All but the tensors; returns the group that they go into.
+h5::Group write_meta(h5::Group& root, const StoreMeta& meta) {
+    root.set_text("format", kStoreFormat);
+    root.set_i64("format_version", kStoreVersion);
+    root.set_text("fingerprint", meta.fingerprint);
+    root.set_u64("seed", meta.seed);
+    root.set_text("tool_version", meta.tool_version);
+    root.write_text("config", meta.config_json);
+    // A command line may hold bytes that are not UTF-8; they become U+FFFD.
+    root.write_text("provenance",
+                    meta.provenance.dump(-1, ' ', false, Json::error_handler_t::replace));
+    h5::Group tokenizer = root.create_group("tokenizer");
+    for (const auto& [name, bytes] : meta.tokenizer)
+        tokenizer.write(escape_link(name), ElementType::u8,
+                        {static_cast<std::int64_t>(bytes.size())}, bytes.data());
+    h5::Group codebooks = root.create_group("codebooks");
+    for (const auto& [name, array] : meta.shared) codebooks.write(escape_link(name), array);
+    return root.create_group("tensors");
+}
+
+void add_tensor(h5::Group& tensors, const StoredTensor& tensor) {
+    h5::Group group = tensors.create_group(escape_link(tensor.name));
+    write_tensor(group, tensor, /*with_seconds=*/false);
+}
+
 }  // namespace
+
+std::int64_t store_file_bytes(const StoreMeta& meta, const std::vector<StoredTensor>& tensors) {
+    return h5::File::measure([&](h5::Group& root) {
+        h5::Group group = write_meta(root, meta);
+        for (const StoredTensor& tensor : tensors) {
+            check_cancelled();
+            add_tensor(group, tensor);
+        }
+    });
+}
 
 struct StoreWriter::Impl {
     std::string path;
@@ -238,27 +273,10 @@ void StoreWriter::finish(const StoreMeta& meta, const std::vector<std::string>& 
     {
         h5::File file = h5::File::create(output.temp());
         h5::Group root = file.root();
-        root.set_text("format", kStoreFormat);
-        root.set_i64("format_version", kStoreVersion);
-        root.set_text("fingerprint", meta.fingerprint);
-        root.set_u64("seed", meta.seed);
-        root.set_text("tool_version", meta.tool_version);
-        root.write_text("config", meta.config_json);
-        // A command line may hold bytes that are not UTF-8; they become U+FFFD.
-        root.write_text("provenance",
-                        meta.provenance.dump(-1, ' ', false, Json::error_handler_t::replace));
-        h5::Group tokenizer = root.create_group("tokenizer");
-        for (const auto& [name, bytes] : meta.tokenizer)
-            tokenizer.write(escape_link(name), ElementType::u8,
-                            {static_cast<std::int64_t>(bytes.size())}, bytes.data());
-        h5::Group codebooks = root.create_group("codebooks");
-        for (const auto& [name, array] : meta.shared) codebooks.write(escape_link(name), array);
-        h5::Group tensors = root.create_group("tensors");
+        h5::Group tensors = write_meta(root, meta);
         for (const std::string& name : order) {
             check_cancelled();  // the parts stay, so that nothing is lost
-            const StoredTensor tensor = impl_->read_part(name);
-            h5::Group group = tensors.create_group(escape_link(name));
-            write_tensor(group, tensor, /*with_seconds=*/false);
+            add_tensor(tensors, impl_->read_part(name));
         }
         file.close();
     }

@@ -144,24 +144,20 @@ Array store_codebook(const Code& code) {
     return Array::from_f16({static_cast<Index>(p.size()) / d, d}, p.data());
 }
 
-StoredTensor store_tensor(const std::string& name, const QuantizedTensor& layer,
-                          const std::string& method) {
-    const CodedTensor& t = layer.tensor;
+StoredTensor outline(const std::string& name, const TensorForm& form, const std::string& method) {
     StoredTensor out;
     out.name = name;
-    out.shape = {layer.rows, layer.cols};
-    out.rel_mse = layer.errors.rel_mse;
-    out.rel_proxy = layer.errors.rel_proxy;
-    out.spec = {{"code", t.segments().front().code->describe()["code"]},
+    out.shape = form.shape;
+    out.spec = {{"code", form.segments.front().code->describe()["code"]},
                 {"method", method},
-                {"padded_rows", t.rows()},
-                {"padded_cols", t.cols()},
-                {"along", t.along() == Along::inputs ? "inputs" : "outputs"},
-                {"scale", scope_name(t.layout().scope)}};
-    if (t.layout().scope == ScaleLayout::Scope::group) out.spec["scale_group"] = t.layout().group;
+                {"padded_rows", form.padded.rows},
+                {"padded_cols", form.padded.cols},
+                {"along", form.along == Along::inputs ? "inputs" : "outputs"},
+                {"scale", scope_name(form.layout.scope)}};
+    if (form.layout.scope == ScaleLayout::Scope::group) out.spec["scale_group"] = form.layout.group;
     Json segments = Json::array();
-    for (std::size_t i = 0; i < t.segments().size(); ++i) {
-        const Segment& s = t.segments()[i];
+    for (std::size_t i = 0; i < form.segments.size(); ++i) {
+        const Segment& s = form.segments[i];
         const Json code = s.code->describe();
         Json entry = {{"cols", s.cols}};
         for (const auto& [key, value] : code.items())
@@ -169,22 +165,50 @@ StoredTensor store_tensor(const std::string& name, const QuantizedTensor& layer,
         const bool learned = !s.code->parameters().empty();
         if (learned) entry["codebook"] = s.shared;
         segments.push_back(std::move(entry));
-        out.arrays[segment_array("codes", i)] = packed_array(s);
+        const Index count = form.padded.rows * s.cols / s.code->dim();
+        out.arrays[segment_array("codes", i)] = {
+            ElementType::u8, {packed_bytes(count, s.code->bits())}, {}};
         if (learned && s.shared.empty())
             out.arrays[segment_array("codebooks", i)] = store_codebook(*s.code);
     }
     out.spec["segments"] = std::move(segments);
-    out.spec["transform"] = layer.transform.describe(out.arrays);
-    if (!layer.side.empty()) out.spec["side"] = layer.side.describe(out.arrays);
-    const Matrix& scales = t.scales();
-    if (t.layout().scope == ScaleLayout::Scope::tensor)
-        out.arrays["row_scale"] = Array::from_f32({1}, scales.data());
-    else if (t.layout().scope == ScaleLayout::Scope::row)
-        out.arrays["row_scale"] = Array::from_f16({scales.rows()}, scales.data());
-    else
-        out.arrays["row_scale"] = Array::from_f16({scales.rows(), scales.cols()}, scales.data());
-    out.bits_per_weight =
-        8.0 * static_cast<double>(out.bytes()) / static_cast<double>(layer.rows * layer.cols);
+    out.spec["transform"] = form.transform.describe(out.arrays);
+    if (!form.side.empty()) out.spec["side"] = form.side.describe(out.arrays);
+    Array& scales = out.arrays["row_scale"];
+    switch (form.layout.scope) {
+        case ScaleLayout::Scope::tensor: scales = {ElementType::f32, {1}, {}}; break;
+        case ScaleLayout::Scope::row: scales = {ElementType::f16, {form.padded.rows}, {}}; break;
+        case ScaleLayout::Scope::group: {
+            const Index groups = (form.padded.cols + form.layout.group - 1) / form.layout.group;
+            scales = {ElementType::f16, {form.padded.rows, groups}, {}};
+            break;
+        }
+    }
+    out.bits_per_weight = 8.0 * static_cast<double>(out.bytes()) /
+                          static_cast<double>(form.shape.rows * form.shape.cols);
+    return out;
+}
+
+StoredTensor store_tensor(const std::string& name, const QuantizedTensor& layer,
+                          const std::string& method) {
+    const CodedTensor& t = layer.tensor;
+    StoredTensor out = outline(name,
+                               {.shape = {layer.rows, layer.cols},
+                                .padded = {t.rows(), t.cols()},
+                                .along = t.along(),
+                                .layout = t.layout(),
+                                .segments = t.segments(),
+                                .transform = layer.transform,
+                                .side = layer.side},
+                               method);
+    out.rel_mse = layer.errors.rel_mse;
+    out.rel_proxy = layer.errors.rel_proxy;
+    for (std::size_t i = 0; i < t.segments().size(); ++i)
+        out.arrays[segment_array("codes", i)] = packed_array(t.segments()[i]);
+    Array& scales = out.arrays["row_scale"];
+    const std::vector<std::int64_t> shape = scales.shape;
+    scales = scales.type == ElementType::f32 ? Array::from_f32(shape, t.scales().data())
+                                             : Array::from_f16(shape, t.scales().data());
     return out;
 }
 
@@ -197,17 +221,29 @@ std::vector<Index> usual_dims(const TensorShape& shape) {
 
 }  // namespace
 
-StoredTensor store_dense(const std::string& name, const Matrix& w, bool halved) {
+bool fits_half(const Matrix& w) {
+    return w.size() > 0 && w.cwiseAbs().maxCoeff() < 65000.0F;
+}
+
+StoredTensor outline_dense(const std::string& name, TensorShape shape, bool half) {
     StoredTensor out;
     out.name = name;
-    out.shape = {w.rows(), w.cols()};
+    out.shape = shape;
     out.spec = {{"code", "dense"}};
-    const bool half = halved && w.size() > 0 && w.cwiseAbs().maxCoeff() < 65000.0F;
-    const std::vector<Index> shape =
-        w.rows() > 1 ? std::vector<Index>{w.rows(), w.cols()} : std::vector<Index>{w.cols()};
-    out.arrays["dense"] =
-        half ? Array::from_f16(shape, w.data()) : Array::from_f32(shape, w.data());
+    out.arrays["dense"] = {half ? ElementType::f16 : ElementType::f32,
+                           shape.rows > 1 ? std::vector<Index>{shape.rows, shape.cols}
+                                          : std::vector<Index>{shape.cols},
+                           {}};
     out.bits_per_weight = half ? 16 : 32;
+    return out;
+}
+
+StoredTensor store_dense(const std::string& name, const Matrix& w, bool halved) {
+    const bool half = halved && fits_half(w);
+    StoredTensor out = outline_dense(name, {w.rows(), w.cols()}, half);
+    Array& dense = out.arrays["dense"];
+    const std::vector<std::int64_t> shape = dense.shape;
+    dense = half ? Array::from_f16(shape, w.data()) : Array::from_f32(shape, w.data());
     return out;
 }
 

@@ -11,13 +11,34 @@
 
 namespace vq {
 
-/// The only writer of a tensor's description. Everything of a quantized tensor but what shared
+/// What a store holds of a quantized tensor before it has codes: see outline().
+struct TensorForm {
+    TensorShape shape;   ///< of W
+    TensorShape padded;  ///< of what the codes make
+    Along along = Along::inputs;
+    ScaleLayout layout;  ///< the group's width is of use only where there are groups
+    const std::vector<Segment>& segments;  ///< their codes are not read
+    const Transform& transform;
+    const SideTerms& side;
+};
+
+/// The only writer of a tensor's description. All arrays are there with types and shapes; codes and
+/// scales have no bytes yet.
+StoredTensor outline(const std::string& name, const TensorForm& form, const std::string& method);
+
+/// The outline with its bytes. Everything of a quantized tensor but what shared
 /// codebooks hold. bits_per_weight counts the arrays; the share of shared codebooks is added by the
 /// caller, who knows who shares them.
 StoredTensor store_tensor(const std::string& name, const QuantizedTensor& layer,
                           const std::string& method);
 
-/// The same of a tensor that is not quantized: fp32, or `halved` to fp16 where that does not
+/// Whether all of W can be kept in 16 bits.
+bool fits_half(const Matrix& w);
+
+/// The outline of a tensor that is not quantized.
+StoredTensor outline_dense(const std::string& name, TensorShape shape, bool half);
+
+/// The same with its bytes: fp32, or `halved` to fp16 where that does not
 /// overflow.
 StoredTensor store_dense(const std::string& name, const Matrix& w, bool halved);
 

@@ -11,6 +11,7 @@
 
 #include "base/cancel.h"
 #include "io/hdf5/store_layout.h"
+#include "io/hdf5/store_space.h"
 #include "io/hdf5/store_verify.h"
 #include "tests/io/hdf5/store_fixture.h"
 
@@ -40,6 +41,44 @@ void expect_equal(const StoredTensor& a, const StoredTensor& b) {
         EXPECT_EQ(array.type, other.type) << name;
         EXPECT_EQ(array.shape, other.shape) << name;
         EXPECT_EQ(array.bytes, other.bytes) << name;
+    }
+}
+
+TEST(StoreSize, IsKnownBeforeTheFileIsThere) {
+    // Few links lie in their group's header, many in an index of their own; arrays of one chunk and
+    // of several; names of many lengths.
+    for (const int tensors : {0, 1, 7, 8, 9, 60}) {
+        TempFolder folder;
+        const std::string path = folder / "s.vq.h5";
+        std::vector<std::string> names;
+        std::vector<StoredTensor> outlines;
+        StoreWriter writer(path, "fp-1", false);
+        for (int i = 0; i < tensors; ++i) {
+            names.push_back("layers." + std::string(static_cast<std::size_t>(i % 5), 'x') +
+                            std::to_string(i));
+            const StoredTensor tensor = sample_tensor(names.back(), i == 3 ? 3'000'001 : 96 + i);
+            writer.write_part(tensor);
+            outlines.push_back(tensor);
+            for (auto& [name, array] : outlines.back().arrays) array.bytes.clear();
+            EXPECT_EQ(outlines.back().bytes(), tensor.bytes());
+        }
+        writer.finish(sample_meta(), names);
+        StoreMeta meta = sample_meta();
+        for (auto& [name, array] : meta.shared) array.bytes.clear();
+        EXPECT_EQ(store_file_bytes(meta, outlines), static_cast<std::int64_t>(fs::file_size(path)))
+            << tensors;
+
+        const StoreSpace space = store_space(path);
+        EXPECT_EQ(space.file_bytes, static_cast<std::int64_t>(fs::file_size(path)));
+        EXPECT_EQ(space.sum(), space.file_bytes);
+        // HDF5 allocates what is small in blocks of 2,048 bytes.
+        EXPECT_LT(space.gaps, 3 * 2048) << tensors;
+        std::int64_t codes = 0;
+        for (const DatasetSpace& d : space.datasets)
+            if (d.group == "tensors" && d.name == "codes") codes += d.bytes;
+        std::int64_t want = 0;
+        for (const StoredTensor& t : outlines) want += t.arrays.at("codes").count();
+        EXPECT_EQ(codes, want);
     }
 }
 
