@@ -7,14 +7,18 @@
 
 #include "apps/calibration_options.h"
 #include "apps/common.h"
+#include "apps/process.h"
 #include "apps/progress_bar.h"
 #include "base/blas_check.h"
 #include "base/cancel.h"
 #include "io/files/output_checks.h"
+#include "io/files/text_input.h"
 #include "io/gguf/gguf_split.h"
 #include "io/hdf5/store.h"
 #include "model/session/session.h"
+#include "vq/run/file_size.h"
 #include "vq/run/presets.h"
+#include "vq/run/recipe.h"
 #include "vq/tensor/store_totals.h"
 
 namespace vq::apps {
@@ -25,6 +29,8 @@ struct Options {
     std::string output;
     std::string method = "best";
     std::optional<double> bits;
+    std::string target_size;
+    std::string recipe;
     CalibrationArguments calibration;
     std::string hessians = "quantized";
     std::vector<std::string> set;
@@ -39,6 +45,8 @@ struct Options {
 std::string canonical_command(const Options& options, const Common& common) {
     std::string command = fmt::format("vq quantize {} --method {}", options.model, options.method);
     if (options.bits) command += fmt::format(" --bits {}", *options.bits);
+    if (!options.target_size.empty())
+        command += fmt::format(" --target-size {}", parse_bytes(options.target_size));
     if (!options.hessians_from_file()) {
         for (const std::string& file : options.calibration.files.paths)
             command += " --calib " + file;
@@ -52,11 +60,53 @@ std::string canonical_command(const Options& options, const Common& common) {
     }
     command += " --hessians " + options.hessians;
     for (const std::string& assignment : options.set) command += " --set " + assignment;
+    if (!options.recipe.empty()) command += " --recipe " + options.recipe;
     return command + fmt::format(" --seed {}", common.seed);
 }
 
-ModelPlan plan_for(const Options& options, const Session& session) {
-    return plan_preset(session.tensors(), options.method, options.set, options.bits.value_or(0));
+Recipe recipe_of(const Options& options) {
+    if (options.recipe.empty()) return {};
+    return parse_recipe(read_text(options.recipe), options.recipe);
+}
+
+StoreRequest request_of(const Options& options, const Common& common) {
+    const Recipe recipe = recipe_of(options);
+    return {.path = options.output,
+            .resume = options.resume,
+            .seed = common.seed,
+            .command = canonical_command(options, common),
+            .recipe = recipe.empty() ? Json() : recipe_json(recipe)};
+}
+
+ModelPlan plan_for(const Options& options, const Common& common, const Session& session) {
+    const std::vector<TensorPlan> tensors = session.tensors();
+    const Recipe recipe = recipe_of(options);
+    if (options.target_size.empty())
+        return apply_recipe(
+            recipe, tensors,
+            plan_preset(tensors, options.method, options.set, options.bits.value_or(0)));
+    const StoreRequest request = request_of(options, common);
+    const std::int64_t target = parse_bytes(options.target_size);
+    const FileSizePlan fitted =
+        plan_file_size(tensors, options.method, options.set, recipe, target,
+                       [&](const ModelPlan& plan) { return session.file_bytes(plan, request); });
+    if (!common.quiet)
+        say(fmt::format("{} of {} bytes planned: {:.4f} bits a weight of the linear layers, {}\n",
+                        fitted.bytes, target, plan_size(fitted.plan).bits_per_weight(),
+                        fitted.embedding_bits > 0
+                            ? fmt::format("{:.4f} of embedding and head", fitted.embedding_bits)
+                            : "embedding and head as the settings say"));
+    return fitted.plan;
+}
+
+/// What errors are weighed with.
+void use_calibration(const Options& options, const Progress& progress, Session& session) {
+    if (options.hessians_from_file())
+        session.use_hessians(options.hessians);
+    else if (has_calibration(options.calibration))
+        session.use_text(options.calibration.files, chosen_precision(options.calibration.precision),
+                         options.hessians == "quantized" ? TextPath::quantized : TextPath::original,
+                         progress);
 }
 
 /// Everything that the run reads.
@@ -64,6 +114,7 @@ std::vector<std::string> inputs_of(const Options& options) {
     std::vector<std::string> inputs = calibration_inputs(options.calibration);
     for (const std::string& part : gguf_part_names(options.model)) inputs.push_back(part);
     if (options.hessians_from_file()) inputs.push_back(options.hessians);
+    if (!options.recipe.empty()) inputs.push_back(options.recipe);
     return inputs;
 }
 
@@ -86,12 +137,12 @@ ForecastText planned_text(const Options& options, const ModelConfig& config) {
 
 /// What a run will store, and what it will take, before it starts.
 Answer dry_run(const Options& options, const Common& common, const Session& session,
-               const ModelPlan& plan) {
+               const ModelPlan& plan, const Progress& progress) {
     const PlanSize size = plan_size(plan);
     const double bytes = session.model_bytes(plan);
+    const std::int64_t file_bytes = session.file_bytes(plan, request_of(options, common));
     const ForecastText planned = planned_text(options, session.source().config());
-    ProgressBar bar(common, "weights");
-    const RunForecast forecast = session.forecast(plan, planned, common.seed, bar.progress());
+    const RunForecast forecast = session.forecast(plan, planned, common.seed, progress);
     Answer answer;
     Json tensors = Json::array();
     Json embeddings = Json::array();
@@ -106,6 +157,7 @@ Answer dry_run(const Options& options, const Common& common, const Session& sess
                        {"method", options.method},
                        {"bits_per_weight", size.bits_per_weight()},
                        {"model_bytes", static_cast<std::int64_t>(std::llround(bytes))},
+                       {"file_bytes", file_bytes},
                        {"quantized_weights", static_cast<std::int64_t>(size.linear_weights)},
                        {"codebook_scope", scope_name(plan.scope)},
                        {"predicted_seconds", forecast.seconds()},
@@ -114,10 +166,15 @@ Answer dry_run(const Options& options, const Common& common, const Session& sess
                        {"settings", settings_json(plan.settings)},
                        {"tensors", tensors},
                        {"embeddings", embeddings}};
+    if (const Recipe recipe = recipe_of(options); !recipe.empty()) {
+        answer.document["recipe"] = recipe_json(recipe);
+        answer.text += recipe_text(answer.document["recipe"]);
+    }
     answer.text += fmt::format(
-        "\n{} would quantize {} weights to {:.4f} bits each (codebooks: {}); {} in all\n",
+        "\n{} would quantize {} weights to {:.4f} bits each (codebooks: {}); {} in all, a file of "
+        "{} bytes\n",
         options.method, format_count(size.linear_weights), size.bits_per_weight(),
-        scope_name(plan.scope), format_bytes(bytes));
+        scope_name(plan.scope), format_bytes(bytes), file_bytes);
     answer.text += fmt::format(
         "about {} on this machine as busy as it is ({} of them for {} tokens of text), about {} of "
         "memory\n",
@@ -148,8 +205,8 @@ Json tensor_json(const TensorReport& t) {
 Json embedding_json(const TensorReport& t) {
     return {{"name", t.name},       {"rows", t.rows},
             {"cols", t.cols},       {"bits_per_weight", t.bits_per_weight},
-            {"rel_mse", t.rel_mse}, {"seconds", t.seconds},
-            {"resumed", t.resumed}};
+            {"rel_mse", t.rel_mse}, {"rel_proxy", t.rel_proxy},
+            {"seconds", t.seconds}, {"resumed", t.resumed}};
 }
 
 Json experts_json(const std::vector<ExpertReport>& reports) {
@@ -198,8 +255,9 @@ Answer report_answer(const QuantizeReport& report, const Options& options, const
     answer.text += fmt::format("{} weights at {:.4f} bits each by {} (codebooks: {})\n",
                                count(totals.quantized_weights), report.bits_per_weight,
                                options.method, scope_name(report.scope));
-    answer.text += fmt::format("{} weights of embeddings in bytes, {} kept dense\n",
-                               count(totals.embedding_weights), count(totals.dense_weights));
+    answer.text += fmt::format("{} weights of embeddings at {:.4f} bits, {} kept dense\n",
+                               count(totals.embedding_weights), totals.embedding_bits_per_weight,
+                               count(totals.dense_weights));
     answer.text += fmt::format("mean relative error of the weights {:.5f}, of the outputs {:.5f}\n",
                                report.rel_mse, report.rel_proxy);
     answer.text += fmt::format("{}, peak memory {}\n", format_seconds(seconds_since_start()),
@@ -211,26 +269,24 @@ Answer run(const Options& options, const Common& common) {
     Session session(options.model);
     show_notes(session.source().notes(), common);
     if (!options.dry_run) check_can_write(options.output, inputs_of(options));
-    const ModelPlan plan = plan_for(options, session);
-    if (options.dry_run) return dry_run(options, common, session, plan);
-    check_space(options.output, session.store_bytes(plan));  // before the text is read
+    ModelPlan plan;
+    // Before the text is read, where its name is not a part of what is planned.
+    if (options.target_size.empty()) {
+        plan = plan_for(options, common, session);
+        if (!options.dry_run) check_space(options.output, session.store_bytes(plan));
+    }
 
     ProgressBar bar(common, "weights");
     const Progress progress = bar.progress();
     const CancelScope stop(progress.cancelled);
     if (const std::string warning = blas_report().warning; !warning.empty()) progress.log(warning);
-    if (options.hessians_from_file())
-        session.use_hessians(options.hessians);
-    else
-        session.use_text(options.calibration.files, chosen_precision(options.calibration.precision),
-                         options.hessians == "quantized" ? TextPath::quantized : TextPath::original,
-                         progress);
-    const QuantizeReport report = session.quantize(plan,
-                                                   {.path = options.output,
-                                                    .resume = options.resume,
-                                                    .seed = common.seed,
-                                                    .command = canonical_command(options, common)},
-                                                   progress);
+    use_calibration(options, progress, session);
+    if (!options.target_size.empty()) {
+        plan = plan_for(options, common, session);
+        if (!options.dry_run) check_space(options.output, session.store_bytes(plan));
+    }
+    if (options.dry_run) return dry_run(options, common, session, plan, progress);
+    const QuantizeReport report = session.quantize(plan, request_of(options, common), progress);
     return report_answer(report, options, plan, common);
 }
 
@@ -252,6 +308,15 @@ std::string check_assignment(const std::string& assignment) {
     try {
         Settings scratch = preset_settings("best");
         set_setting(scratch, assignment);
+        return {};
+    } catch (const Error& error) {
+        return error.what();
+    }
+}
+
+std::string check_bytes(const std::string& text) {
+    try {
+        parse_bytes(text);
         return {};
     } catch (const Error& error) {
         return error.what();
@@ -284,6 +349,14 @@ void add_quantize(CLI::App& app, Invocation& invocation) {
                      "default, see below")
         ->check(CLI::Range(0.25, 16.0))
         ->type_name("B");
+    command
+        ->add_option(
+            "--target-size", options->target_size,
+            "instead of --bits: bytes of the whole file at most, 48MB or 45MiB; shared out "
+            "between layers and embedding")
+        ->check(CLI::Validator(check_bytes, "", ""))
+        ->excludes("--bits")
+        ->type_name("SIZE");
     add_calibration(*command, options->calibration);
     command
         ->add_option("--hessians", options->hessians,
@@ -295,6 +368,11 @@ void add_quantize(CLI::App& app, Invocation& invocation) {
     command->add_option("--set", options->set, "changes one setting of the method, see below")
         ->check(CLI::Validator(check_assignment, "", ""))
         ->type_name("part.key=value");
+    command
+        ->add_option("--recipe", options->recipe,
+                     "tensors that differ from the rest, in YAML: PATTERN: {part.key: value, bits: "
+                     "B, method: PRESET} a line, later ones go over earlier ones")
+        ->type_name("FILE.yaml");
     command->add_flag("--resume", options->resume,
                       "goes on with a run that was stopped, from the tensors that it finished");
     command->add_flag("--dry-run", options->dry_run,

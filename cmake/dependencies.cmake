@@ -30,6 +30,7 @@ vqkit_import(pcre2 pcre2.h pcre2-8)
 vqkit_import(sentencepiece sentencepiece_processor.h sentencepiece)
 vqkit_import(utf8proc utf8proc.h utf8proc)
 vqkit_import(xxhash xxhash.h xxhash)
+vqkit_import(yamlcpp yaml-cpp/yaml.h yaml-cpp)
 # oneDNN has a CMake package, but Debian's asks for OpenCL headers that nothing here needs.
 vqkit_import(dnnl dnnl.hpp dnnl)
 if(NOT TARGET DNNL::dnnl)

@@ -113,6 +113,7 @@ struct CalibrationWalk::Impl {
     void add_feed_forward();
     void finish();
     void advance(Stage to);
+    void collect_head(HessianSum& sum);
 };
 
 void CalibrationWalk::Impl::mix() {
@@ -364,6 +365,21 @@ void CalibrationWalk::Impl::finish() {
     ++layer;
 }
 
+/// What the head reads, once all blocks are finished.
+void CalibrationWalk::Impl::collect_head(HessianSum& sum) {
+    const Norm norm = load_norm(source, config().final_norm, config().norm);
+    const Index hidden = config().hidden_size;
+    Matrix normed;
+    for_slabs(hidden, [&](const Slab& s) {
+        normed.resize(s.rows, hidden);
+        for_windows(s.first, s.last, [&](Index row, Index rows) {
+            norm.apply(stream.row(row).data(), rows, normed.row(row - s.row).data(),
+                       *context.kernel);
+        });
+        sum.add(normed.data(), s.rows);
+    });
+}
+
 CalibrationWalk::CalibrationWalk(const WeightSource& source,
                                  const std::vector<std::vector<TokenId>>& windows,
                                  const CalibrationOptions& options, const Progress& progress) {
@@ -401,7 +417,12 @@ std::vector<Index> CalibrationWalk::expert_tokens() const {
 }
 
 void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSum* drift) {
-    VQ_ASSERT(layer == impl_->layer && layer < layers());
+    VQ_ASSERT(layer == impl_->layer && layer <= layers());
+    if (layer == layers()) {
+        VQ_ASSERT(group == 0 && sum.cols() == impl_->config().hidden_size);
+        impl_->collect_head(sum);
+        return;
+    }
     const std::vector<LinearGroup> groups = linear_groups(impl_->config(), layer);
     VQ_ASSERT(group >= 0 && group < static_cast<Index>(groups.size()));
     const LinearGroup& which = groups[static_cast<std::size_t>(group)];

@@ -20,7 +20,8 @@ public:
     /// and adds those inputs to `sum`. Called in order: groups 0, 1, 2, ... of block 0, then of
     /// block 1, ... (some may be left out). With `drift`, also how the original model's inputs
     /// (and, for layers that add to it, its residual stream) differ from those in force; drift
-    /// stays empty when the walk does not follow the original.
+    /// stays empty when the walk does not follow the original. After the last block, group 0 of the
+    /// block that would follow it is what the head reads.
     virtual void collect(Index layer, Index group, HessianSum& sum, DriftSum* drift) = 0;
     /// From now on the walk uses `weight` for this tensor (in force for later groups and blocks).
     virtual void replace(const std::string& name, Matrix weight) = 0;

@@ -245,7 +245,7 @@ double forecast_peak(const ModelConfig& config, const ModelPlan& plan, const For
         const auto m = static_cast<double>(t.shape.rows);
         const auto n = static_cast<double>(t.shape.cols);
         const double w = 4 * m * n;
-        if (t.role == PlanRole::embedding) {
+        if (is_rounded(t)) {
             heaviest = std::max(heaviest, 2 * w);
             continue;
         }
@@ -287,6 +287,15 @@ RunForecast forecast_run(const WeightSource& source, const ModelPlan& plan,
     forecast.quantize_seconds =
         quantize_seconds(source, cost) +
         training * static_cast<double>(std::max<std::size_t>(1, sharing_groups(plan).size()));
+    for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
+        const TensorPlan& t = plan.tensors[i];
+        if (t.role != PlanRole::embedding || is_rounded(t)) continue;
+        const QuantizeCost own =
+            Probe(t, codebooks.of(i, progress), seed, progress).measure(t.shape.cols);
+        const auto n = static_cast<double>(t.shape.cols);
+        forecast.quantize_seconds +=
+            own.factors(n) + own.rows(static_cast<double>(t.shape.rows), n);
+    }
     if (text.tokens > 0)
         forecast.text_seconds =
             text_seconds(source, plan, text, measure_rates(text.precision, seed));

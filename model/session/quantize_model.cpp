@@ -5,15 +5,19 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "model/session/planned_store.h"
 #include "model/session/shared_codebooks.h"
 #include "vq/layer/bias.h"
 #include "vq/layer/hessian_factors.h"
+#include "vq/layer/planned_tensor.h"
 #include "vq/layer/quantize_layer.h"
 #include "vq/layer/round_tensor.h"
+#include "vq/tensor/code_families.h"
 #include "vq/tensor/stored_tensor.h"
 
 namespace vq {
@@ -22,15 +26,18 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// What an array costs in a store beside its bytes, about.
+constexpr std::int64_t array_overhead = 500;
+
 double weights_of(TensorShape shape) {
     return static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
 }
 
 /// What a tensor counts for in the time that is left: its weights, where they are searched for. A
-/// table's are only rounded, hundreds of times as fast, and would make a small model look half
+/// table's that are only rounded, hundreds of times as fast, would make a small model look half
 /// done when it is nearly done.
 double work_of(const TensorPlan& t) {
-    return weights_of(t.shape) / (t.role == PlanRole::embedding ? 256 : 1);
+    return weights_of(t.shape) / (is_rounded(t) ? 256 : 1);
 }
 
 void note_oddities(const TensorReport& t, double wanted_damping, const Progress& progress) {
@@ -90,10 +97,10 @@ public:
     }
 
     QuantizeReport operator()(StoreMeta meta) {
+        foretell(meta);
         for (Index l = 0; l < source_.config().n_layers(); ++l) block(l);
         summarize();
-        for (std::size_t i = 0; i < plan_.tensors.size(); ++i)
-            if (plan_.tensors[i].role == PlanRole::embedding) embedding(i);
+        embeddings();
         for (const std::string& name : source_.names())
             if (!store_.has(name)) {
                 progress_.check();
@@ -190,7 +197,7 @@ private:
                   bool last) {
         const auto start = Clock::now();
         const TensorPlan& plan = plan_.tensors[i];
-        const Settings& s = plan.settings;
+        const Settings s = settings_of(i);
         const Matrix w = source_.read(plan.name);
         const bool drifted = s.correction > 0 && !inputs.drift.empty();
         Matrix corrected;
@@ -221,9 +228,46 @@ private:
         add(i, stored, std::move(t), std::move(layer.what));
     }
 
+    /// As planned, but where the file's size is fixed the codes also make good for what the tensors
+    /// before took more or less of it: runs of columns that only the weights decide.
+    Settings settings_of(std::size_t i) const {
+        const TensorPlan& plan = plan_.tensors[i];
+        Settings s = plan.settings;
+        if (saved_ != 0 && !plan.given && family_of(s.code).rates(s.code).any())
+            s.code.rate = rate_within(plan.shape, s,
+                                      rate_bits(plan.shape, s) + 8 * static_cast<double>(saved_));
+        return s;
+    }
+
+    /// Tensor `i` of the plan is as it will be in the file, whose size is fixed. Within a block
+    /// its arrays are counted; at its end all of the file is measured as it stands then.
+    void spend(std::size_t i, const StoredTensor& stored) {
+        if (plan_.file_bytes == 0) return;
+        StoredTensor& outline = outlines_.tensors[places_.at(stored.name)];
+        const auto bytes = [](const StoredTensor& t) {
+            return t.bytes() + array_overhead * static_cast<std::int64_t>(t.arrays.size());
+        };
+        saved_ += bytes(outline) - bytes(stored);
+        outline = stored;
+        for (auto& [name, array] : outline.arrays) array.bytes.clear();
+        const bool last =
+            i + 1 == plan_.tensors.size() || plan_.tensors[i + 1].layer != plan_.tensors[i].layer;
+        if (last) saved_ = foretold_ - outlines_.file_bytes();
+    }
+
+    /// The file as it is foretold; afterwards finished tensors take the place of planned ones.
+    void foretell(const StoreMeta& meta) {
+        if (plan_.file_bytes == 0) return;
+        outlines_ = planned_store(source_, plan_, meta);
+        for (std::size_t t = 0; t < outlines_.tensors.size(); ++t)
+            places_[outlines_.tensors[t].name] = t;
+        foretold_ = outlines_.file_bytes();
+    }
+
     /// A finished linear layer: into the report, and into the text's way.
     void add(std::size_t i, const StoredTensor& stored, TensorReport t, Matrix what) {
         linear_bits_ += 8.0 * static_cast<double>(stored.bytes());
+        spend(i, stored);
         describe(i, stored, t);
         note_oddities(t, plan_.tensors[i].settings.damping, progress_);
         if (feeds_on()) {
@@ -234,21 +278,45 @@ private:
         report_.tensors.push_back(std::move(t));
     }
 
-    /// Tables that are looked up by row: rounded as they stand, for no Hessian says what a row's
-    /// error costs.
-    void embedding(std::size_t i) {
+    /// Tables of the vocabulary, when the text is at the end of the blocks.
+    void embeddings() {
+        HessianSum read_by_head(source_.config().hidden_size);
+        const auto left = [&](const TensorPlan& t) {
+            return t.role == PlanRole::embedding && !store_.has(t.name);
+        };
+        if (std::any_of(plan_.tensors.begin(), plan_.tensors.end(), [&](const TensorPlan& t) {
+                return left(t) && t.settings.objective != Objective::identity;
+            })) {
+            if (hessians_.walk != nullptr)
+                hessians_.walk->collect(source_.config().n_layers(), 0, read_by_head, nullptr);
+            else
+                progress_.log(
+                    "a Hessian file does not say what the head reads: its inputs are taken as "
+                    "alike (the identity)");
+        }
+        for (std::size_t i = 0; i < plan_.tensors.size(); ++i)
+            if (plan_.tensors[i].role == PlanRole::embedding) embedding(i, read_by_head);
+    }
+
+    /// Rounded as it stands, where the code is so fine that no Hessian matters; else as a layer.
+    void embedding(std::size_t i, const HessianSum& read_by_head) {
         progress_.check();
         const auto start = Clock::now();
         const TensorPlan& plan = plan_.tensors[i];
+        const SharedCodes& shared = shared_.of(i, progress_);
         TensorReport t;
         StoredTensor stored;
         if (store_.has(plan.name)) {
             stored = store_.read_part(plan.name);
             t.resumed = true;
         } else {
-            stored = store_tensor(plan.name,
-                                  round_tensor(source_.read(plan.name), plan.settings, plan.name),
-                                  plan.settings.method);
+            const Matrix w = source_.read(plan.name);
+            const QuantizedLayer layer =
+                is_rounded(plan) ? round_tensor(w, plan.settings, plan.name)
+                                 : quantize_layer(w, read_by_head, plan.settings, shared,
+                                                  seed_of(seed_, plan.name), plan.name, progress_);
+            stored = store_tensor(plan.name, layer, plan.settings.method);
+            stored.bits_per_weight += shared_.share_of(i);
             stored.spec["role"] = "embedding";
             stored.seconds = std::chrono::duration<double>(Clock::now() - start).count();
             store_.write_part(stored);
@@ -302,7 +370,12 @@ private:
     SharedCodebooks shared_;
     QuantizeReport report_;
     double linear_bits_ = 0;
-    double total_ = 0;  ///< work_of() the plan
+    // Where the size of the file is fixed:
+    PlannedStore outlines_;
+    std::map<std::string, std::size_t> places_;  ///< in `outlines_`
+    std::int64_t foretold_ = 0;                  ///< bytes of the file, as planned
+    std::int64_t saved_ = 0;                     ///< of those, by the linear layers so far
+    double total_ = 0;                           ///< work_of() the plan
     double done_ = 0;
 };
 
@@ -319,7 +392,8 @@ std::vector<TensorPlan> model_tensors(const WeightSource& source) {
                     {name, source.shape(name), PlanRole::linear, l, static_cast<Index>(g), {}});
     }
     for (const std::string& name : table_names(config))
-        tensors.push_back({name, source.shape(name), PlanRole::embedding, -1, -1, {}});
+        tensors.push_back({name, source.shape(name), PlanRole::embedding, -1, -1, Settings(),
+                           name == config.output().weight()});
     return tensors;
 }
 
@@ -335,6 +409,7 @@ std::string run_fingerprint(const std::string& content_hash, const ModelPlan& pl
         hasher.add(t.name);
         hasher.add(settings_json(t.settings).dump());
     }
+    if (plan.file_bytes > 0) hasher.add(std::to_string(plan.file_bytes));
     hasher.add(calibration_hash);
     hasher.add(std::string_view(quantized_prefix ? "quantized" : "original"));
     hasher.add(std::to_string(seed));

@@ -2,12 +2,15 @@
 #include "model/session/session.h"
 
 #include <set>
+#include <utility>
 
 #include "base/cancel.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "io/families/linear_groups.h"
 #include "io/hdf5/store.h"
 #include "model/calibration.h"
+#include "model/session/planned_store.h"
 
 namespace vq {
 
@@ -75,6 +78,33 @@ std::unique_ptr<LayerWalk> Session::start_walk(bool follow_original,
         CalibrationOptions{.precision = precision_, .follow_original = follow_original}, progress);
 }
 
+StoreMeta Session::meta_of(const ModelPlan& plan, const StoreRequest& request,
+                           const std::string& model_hash, const std::string& fingerprint) const {
+    StoreMeta meta;
+    meta.fingerprint = fingerprint;
+    meta.seed = request.seed;
+    meta.tool_version = VQKIT_VERSION;
+    meta.config_json = source_->config().hf_json;
+    meta.tokenizer = source_->tokenizer_files();
+    meta.provenance = {{"command", request.command},
+                       {"calibration", calibration_},
+                       {"settings", settings_json(plan.settings)},
+                       {"model_hash", model_hash},
+                       {"vqkit", VQKIT_VERSION}};
+    if (!request.recipe.is_null()) meta.provenance["recipe"] = request.recipe;
+    return meta;
+}
+
+std::int64_t Session::file_bytes(const ModelPlan& plan, const StoreRequest& request) const {
+    // All hashes are of one length, and that is all that a size asks of them.
+    const std::string any_hash = hash_hex("");
+    StoreMeta meta = meta_of(plan, request, any_hash, any_hash);
+    if (calibration_id_.empty())
+        meta.provenance["calibration"] = {{"hash", any_hash},
+                                          {"tokens", CalibrationFiles().tokens}};
+    return planned_store(*source_, plan, std::move(meta)).file_bytes();
+}
+
 QuantizeReport Session::quantize(const ModelPlan& plan, const StoreRequest& request,
                                  const Progress& progress) {
     VQ_ASSERT(!calibration_id_.empty());
@@ -93,18 +123,9 @@ QuantizeReport Session::quantize(const ModelPlan& plan, const StoreRequest& requ
                 std::make_unique<OriginalWalk>([&] { return start_walk(false, progress); }, *sums_);
         hessians.walk = walk.get();
     }
-    StoreMeta meta;
-    meta.fingerprint = run_fingerprint(content_hash(), plan, calibration_id_,
-                                       hessians.quantized_prefix, request.seed);
-    meta.seed = request.seed;
-    meta.tool_version = VQKIT_VERSION;
-    meta.config_json = source_->config().hf_json;
-    meta.tokenizer = source_->tokenizer_files();
-    meta.provenance = {{"command", request.command},
-                       {"calibration", calibration_},
-                       {"settings", settings_json(plan.settings)},
-                       {"model_hash", content_hash()},
-                       {"vqkit", VQKIT_VERSION}};
+    const StoreMeta meta = meta_of(plan, request, content_hash(),
+                                   run_fingerprint(content_hash(), plan, calibration_id_,
+                                                   hessians.quantized_prefix, request.seed));
     StoreWriter store(request.path, meta.fingerprint, request.resume);
     try {
         return quantize_model(*source_, hessians, plan, request.seed, meta, store, progress);

@@ -39,6 +39,7 @@ struct StoreRequest {
     bool resume = false;
     std::uint64_t seed = 0;
     std::string command;  ///< with everything that the result depends on
+    Json recipe;          ///< recipe_json(), or null
 };
 
 /// Memory beside the running plan's: `kept_sums`, and the windows of the text. The factors of
@@ -56,6 +57,9 @@ public:
     std::vector<TensorPlan> tensors() const { return model_tensors(*source_); }
     /// Bytes of all tensors when the plan is carried out, those that stay dense included.
     double model_bytes(const ModelPlan& plan) const;
+    /// Bytes of the file when the plan is carried out, as far as the weights do not decide: see
+    /// planned_tensor(). Text or Hessians that are not given yet are taken as any others.
+    std::int64_t file_bytes(const ModelPlan& plan, const StoreRequest& request) const;
     /// Bytes on disk while it is carried out: parts and the file that is gathered from them are
     /// there at the same time.
     double store_bytes(const ModelPlan& plan) const { return 2 * model_bytes(plan); }
@@ -80,6 +84,8 @@ public:
                             const Progress& progress);
 
 private:
+    StoreMeta meta_of(const ModelPlan& plan, const StoreRequest& request,
+                      const std::string& model_hash, const std::string& fingerprint) const;
     std::unique_ptr<LayerWalk> start_walk(bool follow_original, const Progress& progress) const;
 
     std::string model_;

@@ -17,6 +17,15 @@ std::uint64_t seed_of(std::uint64_t seed, const std::string& name) {
     return seed ^ std::stoull(digits, nullptr, 16);
 }
 
+std::string shared_label(const TensorPlan& first, const std::map<std::string, Array>& taken) {
+    const std::string base = first.settings.code.scope == CodebookScope::model
+                                 ? "model"
+                                 : fmt::format("layer.{}", first.layer);
+    std::string name = base;
+    for (int n = 2; taken.contains(name); ++n) name = fmt::format("{}-{}", base, n);
+    return name;
+}
+
 SharedCodebooks::SharedCodebooks(const WeightSource& source, const ModelPlan& plan,
                                  std::uint64_t seed)
     : source_(source),
@@ -50,12 +59,11 @@ SharedCodes SharedCodebooks::make(const SharingGroup& group, const Progress& pro
     const TensorPlan& first = plan_.tensors[group.tensors.front()];
     const CodeSettings& code = first.settings.code;
     if (code.scope == CodebookScope::universal) return family_of(code).universal(code);
-    const std::string label = free_name(
-        code.scope == CodebookScope::model ? "model" : fmt::format("layer.{}", first.layer));
+    const std::string label = shared_label(first, arrays_);
     SharedCodes codes;
     codes.push_back({label, train(group, code, progress)});
     if (code.outliers > 0)
-        codes.push_back({label + ".outliers", train(group, outlier_settings(code), progress)});
+        codes.push_back({label + outliers_suffix, train(group, outlier_settings(code), progress)});
     return codes;
 }
 
@@ -79,13 +87,6 @@ CodePtr SharedCodebooks::train(const SharingGroup& group, const CodeSettings& co
         at += part.rows();
     }
     return family_of(code).train({.x = all}, code, seed_, progress);
-}
-
-/// `base`, or "base-2", ... where a plan has tensors of several settings that each share codebooks.
-std::string SharedCodebooks::free_name(const std::string& base) const {
-    std::string name = base;
-    for (int n = 2; arrays_.contains(name); ++n) name = fmt::format("{}-{}", base, n);
-    return name;
 }
 
 }  // namespace vq

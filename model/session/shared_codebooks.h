@@ -18,6 +18,11 @@ namespace vq {
 /// Seed of everything random about one tensor, or about the tensors of a group.
 std::uint64_t seed_of(std::uint64_t seed, const std::string& name);
 
+/// What the codebooks of a scope are called, "layer.3" or "model"; with "-2" and so on where a plan
+/// has tensors of several settings that each share some. `taken`: those that are named already.
+std::string shared_label(const TensorPlan& first, const std::map<std::string, Array>& taken);
+inline constexpr const char* outliers_suffix = ".outliers";
+
 class SharedCodebooks {
 public:
     /// `source` and `plan` must outlive it.
@@ -34,7 +39,6 @@ public:
 private:
     SharedCodes make(const SharingGroup& group, const Progress& progress);
     CodePtr train(const SharingGroup& group, const CodeSettings& code, const Progress& progress);
-    std::string free_name(const std::string& base) const;
 
     const WeightSource& source_;
     const ModelPlan& plan_;

@@ -19,18 +19,18 @@ protected:
     static void SetUpTestSuite() {
         folder_ = new std::string(testing::TempDir() + "vqkit_packed_" + std::to_string(getpid()));
         std::filesystem::create_directory(*folder_);
-        quantize(store(), "int8");
+        quantize(store(), "code=int8");
         ASSERT_EQ(run_vq({"export", store(), "--to", "packed", "-o", packed(), "--quiet"}).code, 0);
     }
     static void TearDownTestSuite() {
         std::filesystem::remove_all(*folder_);
         delete folder_;
     }
-    /// A store whose embedding is kept in this code.
+    /// A store whose embedding is kept like this.
     static void quantize(const std::string& path, const std::string& embedding) {
         ASSERT_EQ(run_vq({"quantize", tiny_model, "--calib", tiny_model + "/calib.txt",
                           "--calib-tokens", "2048", "--bits", "2.4", "--set", "refine.rounds=0",
-                          "--set", "embedding.code=" + embedding, "-o", path, "--quiet"})
+                          "--set", "embedding." + embedding, "-o", path, "--quiet"})
                       .code,
                   0);
     }
@@ -62,7 +62,7 @@ TEST_F(Packed, ExactEvaluationEqualsThatOfTheStore) {
     // A store that keeps it in fp16 goes into a packed file as it is with --dtype f16.
     const std::string dense = *folder_ + "/dense.vq.h5";
     const std::string half = *folder_ + "/half.vqp";
-    quantize(dense, "fp16");
+    quantize(dense, "code=fp16");
     ASSERT_EQ(
         run_vq({"export", dense, "--to", "packed", "--dtype", "f16", "-o", half, "--quiet"}).code,
         0);
@@ -71,6 +71,25 @@ TEST_F(Packed, ExactEvaluationEqualsThatOfTheStore) {
     EXPECT_NEAR(got["nll_mean"].get<double>(), kept["nll_mean"].get<double>(), 1e-5);
     EXPECT_NEAR(got["kld_mean"].get<double>(), kept["kld_mean"].get<double>(), 1e-5);
     EXPECT_LT(std::filesystem::file_size(packed()), std::filesystem::file_size(half));
+}
+
+TEST_F(Packed, EmbeddingsOfFewBitsAreLookedUpAndMultiplied) {
+    for (const std::string bits : {"3", "5"}) {
+        const std::string few = *folder_ + "/few" + bits + ".vq.h5";
+        const std::string file = *folder_ + "/few" + bits + ".vqp";
+        quantize(few, "bits=" + bits);
+        ASSERT_EQ(run_vq({"export", few, "--to", "packed", "-o", file, "--quiet"}).code, 0);
+        const Json want = eval(few, "fp32");
+        const Json got = eval(file, "fp32");
+        EXPECT_NEAR(got["nll_mean"].get<double>(), want["nll_mean"].get<double>(), 1e-5);
+        EXPECT_NEAR(got["kld_mean"].get<double>(), want["kld_mean"].get<double>(), 1e-5);
+        EXPECT_NEAR(eval(file, "auto")["nll_mean"].get<double>(), got["nll_mean"].get<double>(),
+                    1e-2);
+        EXPECT_LT(std::filesystem::file_size(file), std::filesystem::file_size(packed()));
+        const test::Outcome text = run_vq({"generate", file, "--prompt", "The", "-n", "4"});
+        EXPECT_EQ(text.code, 0) << text.err;
+        EXPECT_EQ(run_vq({"verify", few}).code, 0);
+    }
 }
 
 TEST_F(Packed, Int8IsTheDefaultAndCloseToExact) {

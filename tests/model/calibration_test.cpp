@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "io/families/linear_groups.h"
+#include "model/language_model.h"
 #include "tests/model/reference.h"
 #include "tests/model/tiny_model.h"
 #include "vq/layer/bias.h"
@@ -82,6 +83,26 @@ TEST(CalibrationWalk, SumsEqualThoseOfTheReferenceActivations) {
             }
         }
     }
+}
+
+// After the last block the walk gives what the head of a whole model reads.
+TEST(CalibrationWalk, EndsWithTheInputsOfTheHead) {
+    const MemorySource source = random_model(test::tiny_llama(), 57);
+    const auto windows = windows_of(source.model);
+    CalibrationWalk walk(source, windows, {.slab_bytes = 1}, {});
+    for (Index l = 0; l < walk.layers(); ++l) walk.finish(l);
+    HessianSum sum(source.model.hidden_size);
+    walk.collect(walk.layers(), 0, sum);
+
+    HessianSum want(source.model.hidden_size);
+    const LanguageModel model(source, Precision::fp32, 0, {});
+    for (const auto& window : windows) {
+        Matrix hidden(static_cast<Index>(window.size()), source.model.hidden_size);
+        model.forward(window, nullptr, hidden.data());
+        want.add(hidden.data(), hidden.rows());
+    }
+    EXPECT_EQ(sum.count, want.count);
+    EXPECT_LT((sum.xxt - want.xxt).norm(), 2e-5 * want.xxt.norm());
 }
 
 // Drift is nothing until a weight is replaced, then it is there in what the weight feeds.

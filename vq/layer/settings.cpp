@@ -28,6 +28,9 @@ struct Entry {
     std::string help;
     std::function<std::string(const Settings&)> get;
     std::function<void(Settings&, const std::string&)> set;
+    /// The value that settings_json() leaves out, for settings that are younger than the stores
+    /// whose fingerprints it is a part of.
+    std::string unsaid = {};
 };
 
 template <class T>
@@ -119,6 +122,19 @@ Entry stage_bits_entry() {
             if (sum > 64) reject("code.stage_bits", text, allowed);
             s.code.stage_bits = bits;
         }};
+}
+
+Entry embedding_bits_entry() {
+    return number(
+        "embedding.bits",
+        "bits a weight of the embedding and the head, scales counted, by codes of which a row "
+        "decodes alone: up to 4.5 a trellis, above it scalar grids; 0: as embedding.code says",
+        0, 8, [](Settings & s) -> auto& { return s.embedding_bits; });
+}
+
+Entry unsaid(std::string value, Entry entry) {
+    entry.unsaid = std::move(value);
+    return entry;
 }
 
 const std::vector<Entry>& entries() {
@@ -301,6 +317,7 @@ const std::vector<Entry>& entries() {
             "them",
             {{"int8", EmbeddingCode::bytes}, {"fp16", EmbeddingCode::dense}},
             [](Settings & s) -> auto& { return s.embedding; }),
+        unsaid("0", embedding_bits_entry()),
     };
     return all;
 }
@@ -333,7 +350,9 @@ void set_setting(Settings& settings, const std::string& assignment) {
 
 Json settings_json(const Settings& settings) {
     Json out = {{"method", settings.method}};
-    for (const Entry& e : entries()) out[e.name] = e.get(settings);
+    for (const Entry& e : entries())
+        if (const std::string value = e.get(settings); e.unsaid.empty() || value != e.unsaid)
+            out[e.name] = value;
     return out;
 }
 

@@ -40,6 +40,8 @@ struct Settings {
     int scale_search = 0;  ///< scales tried for each row before feedback; 0: the root mean square
     RefineSettings refine;
     EmbeddingCode embedding = EmbeddingCode::bytes;
+    /// Bits a weight of the embedding and the head by a searched code; 0: as `embedding` says.
+    double embedding_bits = 0;
     bool bias = true;  ///< a layer's bias makes good for the mean error of its outputs
 };
 

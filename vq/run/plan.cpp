@@ -33,6 +33,10 @@ LayerShapes linear_shapes(const std::vector<TensorPlan>& tensors) {
 
 }  // namespace
 
+bool is_rounded(const TensorPlan& t) {
+    return t.role == PlanRole::embedding && family_of(t.settings.code).own_scales;
+}
+
 double planned_bits(const TensorPlan& t) {
     return planned_bits(t.shape, t.settings, t.settings.code.scope == CodebookScope::tensor);
 }
@@ -47,8 +51,12 @@ std::vector<SharingGroup> sharing_groups(const ModelPlan& plan) {
         VQ_ASSERT(code.scope != CodebookScope::automatic);
         if (code.scope == CodebookScope::tensor || !family_of(code).has_codebooks) continue;
         const Index block = code.scope == CodebookScope::layer ? t.layer : -1;
+        Settings same = t.settings;
+        // Universal codebooks serve every rate.
+        if (code.scope == CodebookScope::universal && family_of(code).rates(code).any())
+            same.code.rate = 0;
         const auto [place, first] =
-            places.try_emplace({block, settings_json(t.settings).dump()}, groups.size());
+            places.try_emplace({block, settings_json(same).dump()}, groups.size());
         if (first) groups.push_back({{}, family_of(code).codebook_bits(code), 0});
         SharingGroup& group = groups[place->second];
         group.tensors.push_back(i);
@@ -79,8 +87,10 @@ ModelPlan uniform_plan(std::vector<TensorPlan> tensors, const Settings& sized) {
     linear.code.scope = plan.scope;
     for (TensorPlan& t : tensors) {
         const bool table = t.role == PlanRole::embedding;
-        if (table && sized.embedding == EmbeddingCode::dense) continue;
-        t.settings = table ? embedding_settings(sized) : linear;
+        if (table && sized.embedding_bits == 0 && sized.embedding == EmbeddingCode::dense) continue;
+        t.settings = table ? embedding_settings(sized, t.makes_logits) : linear;
+        if (table && sized.embedding_bits > 0)
+            fit_budget(t.settings, {{t.shape}}, sized.embedding_bits);
         plan.tensors.push_back(std::move(t));
     }
     return plan;

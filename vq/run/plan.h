@@ -3,6 +3,7 @@
 // allocator is a function from plan to plan, quantize_model() carries one out.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -22,9 +23,11 @@ struct TensorPlan {
     std::string name;
     TensorShape shape;
     PlanRole role = PlanRole::linear;
-    Index layer = -1;   ///< its block; -1: of none (embeddings)
-    Index group = -1;   ///< of its block; tensors of a group read the same input
-    Settings settings;  ///< complete: sized, and a scope that is not automatic
+    Index layer = -1;           ///< its block; -1: of none (embeddings)
+    Index group = -1;           ///< of its block; tensors of a group read the same input
+    Settings settings;          ///< complete: sized, and a scope that is not automatic
+    bool makes_logits = false;  ///< of a table: the head, or an embedding that is the head too
+    bool given = false;         ///< settings are its own, not those of all: a recipe named it
 };
 
 /// All tensors that are not kept dense, in the order in which they are made: block after block,
@@ -35,6 +38,9 @@ struct ModelPlan {
     Settings settings;
     /// Whose codebooks serve the linear layers, as the preset chose for all of them.
     CodebookScope scope = CodebookScope::tensor;
+    /// The store's file is to have at most so many bytes; 0: as it comes. Tensors with rates then
+    /// make good for what those before them took more or less than planned.
+    std::int64_t file_bytes = 0;
 };
 
 /// What a plan comes to on disk.
@@ -45,6 +51,9 @@ struct PlanSize {
     double bits_per_weight() const { return linear_bits / linear_weights; }
 };
 PlanSize plan_size(const ModelPlan& plan);
+
+/// Whether a table is rounded as it stands; else its codes are searched for as a layer's are.
+bool is_rounded(const TensorPlan& tensor);
 
 /// Bits of one tensor on disk: its own arrays, without shared codebooks.
 double planned_bits(const TensorPlan& tensor);

@@ -26,6 +26,9 @@ void use_searched_grid(Settings& s, Grid grid) {
     s.order = FeedbackOrder::none;
 }
 
+/// Embeddings of so many bits have scalar grids: a trellis ends at 4.
+constexpr double least_grid_bits = 4.5;
+
 /// Sums of binaries with codebooks of the tensor's own: `pb-llm` and `db-llm`.
 void use_binaries(Settings& s) {
     s.code.dim = 1;
@@ -236,13 +239,29 @@ Settings preset_settings(const std::string& name) {
     return s;
 }
 
-Settings embedding_settings(const Settings& linear) {
+Settings embedding_settings(const Settings& linear, bool makes_logits) {
     Settings s;
     s.method = linear.method;
     s.embedding = linear.embedding;
-    s.objective = Objective::identity;
-    s.order = FeedbackOrder::none;
+    s.embedding_bits = linear.embedding_bits;
     s.bias = false;
+    // What is only looked up costs what its rows are off by, every direction alike.
+    if (linear.embedding_bits == 0 || !makes_logits) {
+        s.objective = Objective::identity;
+        s.order = FeedbackOrder::none;
+    }
+    if (linear.embedding_bits > 0) {
+        s.transform.hadamard = Hadamard::in;
+        s.scale.scope = Scope::row;
+        if (linear.embedding_bits < least_grid_bits) {
+            s.code.kind = "trellis";
+            s.code.along = Along::outputs;
+        } else {
+            s.code.kind = "grid";
+            s.code.dim = 1;
+        }
+        return s;
+    }
     s.code.kind = "bytes";
     s.code.dim = 32;
     s.code.stage_bits = {8};

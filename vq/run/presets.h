@@ -24,8 +24,9 @@ const PresetInfo& find_preset(const std::string& name);
 /// The settings of a preset, with its code still to be sized. Throws Error on an unknown name.
 Settings preset_settings(const std::string& name);
 
-/// The settings that a coded embedding has beside linear layers with these: bytes, rounded as they
-/// stand.
-Settings embedding_settings(const Settings& linear);
+/// The settings that a coded table of the vocabulary has beside linear layers with these: bytes,
+/// rounded as they stand; or with embedding.bits a code still to be sized to them, of which a row
+/// decodes alone. `makes_logits`: the head, or an embedding that is the head too.
+Settings embedding_settings(const Settings& linear, bool makes_logits);
 
 }  // namespace vq

@@ -12,6 +12,7 @@ namespace vq {
 struct StoreTotals {
     double bits_per_weight = 0;          ///< of the coded linear layers, every stored bit counted
     std::int64_t quantized_weights = 0;  ///< of the same
+    double embedding_bits_per_weight = 0;
     std::int64_t embedding_weights = 0;  ///< of the embedding and the head, where they are coded
     std::int64_t dense_weights = 0;
     std::int64_t model_bytes = 0;  ///< of all tensors

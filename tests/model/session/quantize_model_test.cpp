@@ -396,6 +396,25 @@ TEST_F(QuantizeModel, TheEmbeddingIsATensorOfThePlan) {
     EXPECT_LT((open_stored_model(path("bytes.vq.h5"))->read(name) - w).cwiseAbs().maxCoeff(),
               w.cwiseAbs().maxCoeff() / 127);
 
+    // A trellis pads the 40 rows to 160, and grids bring tables of their own.
+    for (const double bits : {4.4, 8.0}) {
+        s.embedding_bits = bits;
+        report = run(path("codes.vq.h5"), s);
+        ASSERT_EQ(report.embeddings.size(), 1u);
+        const StoredTensor stored = StoreReader(path("codes.vq.h5")).info(name);
+        EXPECT_TRUE(is_embedding(stored));
+        EXPECT_EQ(stored.spec["code"], bits > 5 ? "residual" : "trellis");
+        const Matrix what = open_stored_model(path("codes.vq.h5"))->read(name);
+        EXPECT_NEAR((what - w).squaredNorm() / w.squaredNorm(), stored.rel_mse, 1e-5);
+        // The text reached the head: its inputs weigh the errors.
+        EXPECT_NE(stored.rel_proxy, stored.rel_mse);
+        EXPECT_LT(stored.rel_proxy, 0.3);
+        EXPECT_EQ(
+            open_stored_model(path("codes.vq.h5"))->read("model.layers.1.mlp.down_proj.weight"),
+            open_stored_model(path("bytes.vq.h5"))->read("model.layers.1.mlp.down_proj.weight"));
+    }
+    s.embedding_bits = 0;
+
     s.embedding = EmbeddingCode::dense;
     report = run(path("dense.vq.h5"), s);
     EXPECT_TRUE(report.embeddings.empty());

@@ -70,6 +70,36 @@ TEST_F(SessionTest, ASweepOnOneSessionGivesTheStoresOfSeparateRuns) {
     }
 }
 
+TEST_F(SessionTest, EmbeddingsAreWeighedWithWhatTheHeadReads) {
+    const auto plan = [](const Session& session) {
+        return plan_preset(session.tensors(), "gptq",
+                           {"code.stage_bits=3", "scale.search=2", "embedding.bits=5"}, 0);
+    };
+    // The sums of the layers are kept from the first plan, those of the head are not there yet.
+    Session sweep(tiny, {.kept_sums = std::int64_t{1} << 30});
+    sweep.use_text(text(), Precision::fp32, TextPath::original, {});
+    quantize(sweep, quick(sweep, "3"), "first.vq.h5");
+    const std::string again = quantize(sweep, plan(sweep), "again.vq.h5");
+    EXPECT_TRUE(quantize(sweep, plan(sweep), "kept.vq.h5") == again);
+    Session alone(tiny);
+    alone.use_text(text(), Precision::fp32, TextPath::original, {});
+    EXPECT_TRUE(quantize(alone, plan(alone), "alone.vq.h5") == again);
+
+    // A Hessian file says nothing of the head, and the run says so.
+    const CalibrationText windows = load_calibration(text(), alone.source(), tiny, {});
+    collect_hessians(alone.source(), tiny, windows, Precision::fp32, path("h.h5"), Json::object(),
+                     {});
+    alone.use_hessians(path("h.h5"));
+    std::string log;
+    Progress progress;
+    progress.note = [&](const std::string& line) { log += line + "\n"; };
+    quantize(alone, plan(alone), "file.vq.h5", progress);
+    EXPECT_THAT(log, HasSubstr("does not say what the head reads"));
+    const StoredTensor plain = StoreReader(path("file.vq.h5")).info("model.embed_tokens.weight");
+    EXPECT_NEAR(plain.rel_mse, plain.rel_proxy, 1e-7);
+    EXPECT_LT(StoreReader(path("again.vq.h5")).info(plain.name).rel_proxy, plain.rel_proxy);
+}
+
 TEST_F(SessionTest, AHessianFileGivesTheStoreOfTheOriginalLayers) {
     Session session(tiny);
     const CalibrationText windows = load_calibration(text(), session.source(), tiny, {});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vq/run/plan.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "base/error.h"
@@ -71,6 +72,35 @@ TEST(Plan, EmbeddingsAreCodedInBytesOrLeftOut) {
     EXPECT_EQ(dense.tensors.size(), 4U);
     EXPECT_EQ(plan_size(dense).embedding_bits, 0);
     EXPECT_EQ(plan_size(dense).linear_bits, plan_size(bytes).linear_bits);
+}
+
+TEST(Plan, EmbeddingBitsAreMetFromBelowByCodesOfWhichARowDecodesAlone) {
+    for (const double bits : {2.0, 3.0, 3.6, 4.0, 5.0, 6.0}) {
+        const ModelPlan plan =
+            plan_preset(tensors(), "best", {fmt::format("embedding.bits={}", bits)}, 2.5);
+        const TensorPlan& table = plan.tensors.back();
+        ASSERT_EQ(table.name, "embed");
+        check_plan(plan);
+        EXPECT_FALSE(is_rounded(table));
+        EXPECT_EQ(table.settings.transform.hadamard, TransformSettings::Hadamard::in);
+        EXPECT_EQ(table.settings.code.kind, bits > 4 ? "grid" : "trellis");
+        // A table that is only looked up has no inputs.
+        EXPECT_EQ(table.settings.objective, Objective::identity);
+        const double weights = 1000 * 128;
+        EXPECT_LE(plan_size(plan).embedding_bits, bits * weights);
+        // Columns change their bits by 16, and there are 128; the trellis pads to whole tiles.
+        EXPECT_GT(plan_size(plan).embedding_bits, (bits - 0.13) * weights) << bits;
+        const ModelPlan bytes = plan_preset(tensors(), "best", {}, 2.5);
+        EXPECT_EQ(plan_size(plan).linear_bits, plan_size(bytes).linear_bits);
+    }
+    std::vector<TensorPlan> tied = tensors();
+    tied.back().makes_logits = true;
+    const ModelPlan plan = plan_preset(tied, "best", {"embedding.bits=3"}, 2.5);
+    EXPECT_EQ(plan.tensors.back().settings.objective, Objective::full);
+    EXPECT_THROW(plan_preset(tied, "best", {"embedding.bits=0.5"}, 2.5), Error);
+    // The default says nothing, so that what was quantized before keeps its fingerprint.
+    EXPECT_FALSE(settings_json(Settings()).contains("embedding.bits"));
+    EXPECT_EQ(settings_json(plan.settings)["embedding.bits"], "3");
 }
 
 TEST(Plan, TensorsShareCodebooksWithTheirLikes) {
