@@ -83,7 +83,8 @@ std::string recipe_text(const Json& recipe) {
     std::string text = "recipe:\n";
     for (const Json& rule : recipe) {
         text += fmt::format("  {}:", rule.value("pattern", ""));
-        for (const auto& [key, value] : rule.value("settings", Json::object()).items())
+        const Json settings = rule.value("settings", Json::object());
+        for (const auto& [key, value] : settings.items())
             text += fmt::format(" {}={}", key,
                                 value.is_string() ? value.get<std::string>() : value.dump());
         text += "\n";

@@ -38,8 +38,8 @@ struct StoreRequest {
     std::string path;
     bool resume = false;
     std::uint64_t seed = 0;
-    std::string command;  ///< with everything that the result depends on
-    Json recipe;          ///< recipe_json(), or null
+    std::string command;    ///< with everything that the result depends on
+    Json recipe = nullptr;  ///< recipe_json(), or null
 };
 
 /// Memory beside the running plan's: `kept_sums`, and the windows of the text. The factors of

@@ -23,11 +23,11 @@ namespace {
 constexpr double least_bits = 0.25;
 constexpr double most_bits = 16;
 
-/// Bits that a table has more than the linear layers. Divergences add up, each falls fourfold with a
-/// bit, and the least sum for all bits together is where a bit of either takes as much away for what
-/// it weighs: at a distance that does not depend on the size. SmolLM2 at 4 bits loses 6.1e-4 a
-/// million weights by its table and 4.2e-4 by its layers (docs/results.md), half the binary logarithm of
-/// which ratio is .26.
+/// Bits that a table has more than the linear layers. Divergences add up, each falls fourfold with
+/// a bit, and the least sum for all bits together is where a bit of either takes as much away for
+/// what it weighs: at a distance that does not depend on the size. SmolLM2 at 4 bits loses 6.1e-4 a
+/// million weights by its table and 4.2e-4 by its layers (docs/results.md); half the binary
+/// logarithm of that ratio is .26.
 constexpr double embedding_lead = 0.25;
 /// A table is never coarser than that: rows are looked up one by one, and nothing makes good for
 /// their errors.
@@ -167,7 +167,7 @@ private:
                 best_bytes = bytes;
             }
             if (bytes <= most && most - bytes < target_ / 10000) break;
-            // Once both sides were seen, half of the way, so that steps do not go round in a circle.
+            // Half of the way after a few rounds, so that steps do not go round in a circle.
             bits += 8.0 * static_cast<double>(most - bytes) / (round < 3 ? 1 : 2);
             share_out(bits, p);
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A recipe says which tensors differ from the rest of a plan: a YAML mapping from patterns of names to
-// settings,
+// A recipe says which tensors differ from the rest of a plan: a YAML mapping from patterns of names
+// to settings,
 //     layers.*.mlp.down_proj: {code.rate: 3}
 //     layers.0.*: {bits: 4}
 //     embedding: {embedding.bits: 4}
@@ -40,8 +40,8 @@ Recipe parse_recipe(const std::string& text, const std::string& where);
 /// ".weight" at the end. `*`: any characters.
 bool matches_name(const std::string& pattern, const std::string& name);
 
-/// The plan with the recipe's settings, tensors of which are sized one by one: to `bits` where a rule
-/// says so, else to what its method has where it names one, else to what they had in the plan where
+/// The plan with the recipe's settings, tensors of which are sized one by one: to `bits` where a
+/// rule says so, else to what its method has where it names one, else to what they had in the plan where
 /// another kind or width of code needs another size. `tensors`: all that a plan can be of, those
 /// that this one keeps dense included; "embedding" and "head" name the tables. Throws Error that
 /// names the line of a pattern that stands for nothing, of an unknown key and of a bad value.
