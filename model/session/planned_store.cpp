@@ -31,7 +31,7 @@ SharedCodes planned_codes(const ModelPlan& plan, const SharingGroup& group,
 }
 
 /// Tensors of one group have the same.
-std::uint64_t seed_of(const ModelPlan& plan, std::size_t i, std::uint64_t seed) {
+std::uint64_t planned_seed(const ModelPlan& plan, std::size_t i, std::uint64_t seed) {
     const TensorPlan& t = plan.tensors[i];
     if (t.role == PlanRole::embedding) return seed_of(seed, t.name);
     const auto first = std::find_if(
@@ -61,7 +61,7 @@ PlannedStore planned_store(const WeightSource& source, const ModelPlan& plan, St
             const std::size_t i = found->second;
             const TensorPlan& t = plan.tensors[i];
             out.tensors.push_back(planned_tensor(t.name, t.shape, t.settings, shared[i],
-                                                 seed_of(plan, i, out.meta.seed)));
+                                                 planned_seed(plan, i, out.meta.seed)));
             if (t.role == PlanRole::embedding) out.tensors.back().spec["role"] = "embedding";
             continue;
         }
