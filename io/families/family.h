@@ -200,6 +200,8 @@ struct GgufTraits {
     const char* note = nullptr;
     /// no_windows_note is one for files whose name holds this.
     const char* name_with_windows = nullptr;
+    /// Metadata behind "<architecture>." without effect on this family's results.
+    std::vector<std::string_view> ignored_keys = {};
 };
 
 inline constexpr const char* no_windows_note =

@@ -329,6 +329,21 @@ void check_windows(const GgufMetadata& data, const ModelConfig& config) {
     }
 }
 
+/// A list of the layers that keep a state instead of keys must be what the family came to.
+void check_recurrent(const GgufMetadata& data, const ModelConfig& config) {
+    const char* name = "attention.recurrent_layers";
+    const std::string key = data.key(name);
+    if (data.file().find(key) == nullptr) return;
+    const std::vector<bool> flags = data.flags(name);
+    if (flags.size() < config.layers.size())
+        data.fail(key, fmt::format("a list of {} layers of {}", flags.size(), config.n_layers()));
+    for (std::size_t i = 0; i < config.layers.size(); ++i) {
+        const Mixer mixer = config.layers[i].mixer;
+        if (flags[i] != (mixer == Mixer::gated_delta || mixer == Mixer::short_conv))
+            data.fail(key, fmt::format("layer {} {} attention", i, flags[i] ? "without" : "with"));
+    }
+}
+
 }  // namespace
 
 ModelConfig gguf_model_config(const GgufFile& file, std::span<const Family> table) {
@@ -337,6 +352,7 @@ ModelConfig gguf_model_config(const GgufFile& file, std::span<const Family> tabl
     const Json json = ConfigWriter(data)();
     ModelConfig config = parse_hf_config(json.dump(2) + "\n", file.path(), table);
     check_windows(data, config);
+    check_recurrent(data, config);
     add_notes(data, config);
     return config;
 }

@@ -12,7 +12,7 @@ namespace vq {
 namespace {
 
 /// Metadata behind "<architecture>." that is read for every family, beside the keys of its row.
-constexpr std::array<std::string_view, 24> read_keys = {"rope.scaling.type",
+constexpr std::array<std::string_view, 25> read_keys = {"rope.scaling.type",
                                                         "rope.scaling.factor",
                                                         "rope.scale_linear",
                                                         "rope.scaling.original_context_length",
@@ -28,6 +28,7 @@ constexpr std::array<std::string_view, 24> read_keys = {"rope.scaling.type",
                                                         "attention.value_length_mla",
                                                         "attention.temperature_scale",
                                                         "attention.sliding_window_pattern",
+                                                        "attention.recurrent_layers",
                                                         "expert_count",
                                                         "expert_gating_func",
                                                         "expert_weights_norm",
@@ -39,11 +40,13 @@ constexpr std::array<std::string_view, 24> read_keys = {"rope.scaling.type",
 
 /// That changes no result: how the file was made, positions of pictures, what tensors or other keys
 /// say again.
-constexpr std::array<std::string_view, 11> harmless_keys = {
+constexpr std::array<std::string_view, 14> harmless_keys = {
     "tensor_data_layout",       "expert_used_count",         "vocab_size",
     "attention.causal",         "rope.dimension_sections",   "leading_dense_block_count",
     "feed_forward_length",      "interleave_moe_layer_step", "attention.temperature_length",
-    "attention.max_alibi_bias", "rope.dimension_count_swa"};  // values of some: check_values()
+    "attention.max_alibi_bias", "rope.dimension_count_swa",  "rope.freq_base_swa",
+    "expert_group_count",       "expert_group_used_count"};
+// Values of some: check_values().
 
 std::string as_text(const GgufValue& value) {
     if (const auto* number = std::get_if<std::int64_t>(&value.value))
@@ -79,17 +82,26 @@ std::string gguf_weight_name(const std::string& name) {
 const Family& gguf_family(const GgufFile& file, std::span<const Family> table) {
     const std::string name = file.require_string("general.architecture");
     const std::int64_t experts = file.get_int(name + ".expert_count").value_or(0);
-    const auto gating = file.get_int(name + ".expert_gating_func");
+    // Files that do not say how experts are weighed are of before there was another way than a
+    // softmax, or of a converter that left it out: what is chosen with a bias is a sigmoid.
+    const auto said = file.get_int(name + ".expert_gating_func");
+    const bool biased =
+        std::any_of(file.tensors().begin(), file.tensors().end(), [](const GgufTensor& tensor) {
+            return tensor.name.find(".exp_probs_b") != std::string::npos;
+        });
+    const std::int64_t gating = said.value_or(biased ? 2 : 1);
     const bool windows = file.get_int(name + ".attention.sliding_window").value_or(0) > 0;
     bool known = false;
+    const Family* unsaid = nullptr;
     for (const Family& family : table) {
         if (name != family.gguf.architecture || name.empty()) continue;
         known = true;
         if ((find_key(family, Setting::experts) != nullptr) != (experts > 0)) continue;
-        if (experts > 0 && gating && !fits_gating(*gating, family.features.routing)) continue;
         if (windows && find_key(family, Setting::sliding_window) == nullptr) continue;
-        return family;
+        if (experts == 0 || fits_gating(gating, family.features.routing)) return family;
+        if (!said && unsaid == nullptr) unsaid = &family;
     }
+    if (unsaid != nullptr) return *unsaid;  // the only one of that architecture
     if (known)
         throw Error(fmt::format("architecture \"{}\" with {} experts{} is not supported",
                                 name.substr(0, 60), experts, windows ? " and windows" : ""),
@@ -179,6 +191,14 @@ void GgufMetadata::check_values() const {
         if (*local != integer("rope.dimension_count")
                           .value_or(integer("attention.key_length").value_or(*local)))
             fail(key("rope.dimension_count_swa"), "another part of heads that turns in windows");
+    if (find_key(family_, Setting::expert_groups) == nullptr &&
+        integer("expert_group_count").value_or(1) > 1)
+        fail(key("expert_group_count"),
+             fmt::format("experts in {} groups", *integer("expert_group_count")));
+    if (find_key(family_, Setting::local_rope_theta) == nullptr)
+        if (const auto local = real("rope.freq_base_swa"))
+            if (*local != real("rope.freq_base").value_or(*local))
+                fail(key("rope.freq_base_swa"), "another base of rotary positions in windows");
     if (!family_.features.growing_queries && real("attention.temperature_scale").value_or(0) != 0)
         fail(key("attention.temperature_scale"), "queries that grow with their position");
 }
@@ -188,7 +208,7 @@ void GgufMetadata::check_keys() const {
         const auto in = [&](const auto& list) {
             return std::find(list.begin(), list.end(), name) != list.end();
         };
-        return in(read_keys) || in(harmless_keys) ||
+        return in(read_keys) || in(harmless_keys) || in(family_.gguf.ignored_keys) ||
                std::any_of(family_.keys.begin(), family_.keys.end(),
                            [&](const ConfigKey& k) { return k.gguf != nullptr && name == k.gguf; });
     };

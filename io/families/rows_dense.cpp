@@ -101,10 +101,16 @@ Family smollm3() {
             .ignored_keys = {"pretraining_tp", "max_window_layers"}};
 }
 
+// Files of either architecture carry the state spaces' sizes though no block has one.
+const std::vector<std::string_view> state_space_sizes = {"ssm.conv_kernel", "ssm.state_size",
+                                                         "ssm.group_count", "ssm.time_step_rank"};
+
 Family granite() {
     return {.model_type = "granite",
             .hf_class = "GraniteForCausalLM",
-            .gguf = {.architecture = "granite", .interleaved_pairs = true},
+            .gguf = {.architecture = "granite",
+                     .interleaved_pairs = true,
+                     .ignored_keys = state_space_sizes},
             .tensors = usual_names(Bias::if_configured, Bias::if_configured, Bias::if_mlp),
             .keys = with_granite_scalars(llama_keys({.bos = "1", .eos = "2"}))};
 }
@@ -116,7 +122,9 @@ Family granite4() {
         .model_type = "granitemoehybrid",
         .hf_class = "GraniteMoeHybridForCausalLM",
         .features = {.turning = Turning::if_configured},
-        .gguf = {.architecture = "granitehybrid", .interleaved_pairs = true},
+        .gguf = {.architecture = "granitehybrid",
+                 .interleaved_pairs = true,
+                 .ignored_keys = state_space_sizes},
         .tensors = with(
             without(usual_names(Bias::if_configured, Bias::if_configured), {gate, up}),
             {{gate_up, "model.layers.{}.shared_mlp.input_linear", "blk.{}.ffn_gate|blk.{}.ffn_up"},

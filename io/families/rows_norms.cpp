@@ -206,7 +206,10 @@ Family nemotron() {
         .model_type = "nemotron",
         .hf_class = "NemotronForCausalLM",
         .features = {.norm = NormKind::layer_plus_one, .plain_mlp = true},
-        .gguf = {.architecture = "nemotron", .folded_norms = true},
+        // The converter takes norm_eps for that of a root mean square too.
+        .gguf = {.architecture = "nemotron",
+                 .folded_norms = true,
+                 .ignored_keys = {"attention.layer_norm_rms_epsilon"}},
         .tensors = with(
             without(usual_names(Bias::if_configured, Bias::if_configured, Bias::if_mlp), {gate}),
             {{attention_norm, "model.layers.{}.input_layernorm", "blk.{}.attn_norm", Bias::always},

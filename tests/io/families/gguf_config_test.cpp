@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/json.h"
+#include "io/families/gguf_metadata.h"
 #include "io/families/gguf_tensors.h"
 #include "tests/io/formats_fixture.h"
 
@@ -185,9 +186,15 @@ TEST_F(GgufConfig, ValuesThatTheRuntimeDoesNotFollowAreRefusedByName) {
     refused("llama.attention.causal", false);
     refused("llama.attention.max_alibi_bias", 8.0F);
     refused("llama.attention.temperature_scale", 0.1F);
-    GgufBuilder causal = tiny_gguf(TinyModel());
-    causal.set("llama.attention.causal", true);
-    EXPECT_NO_THROW(config_of(causal));
+    refused("llama.rope.freq_base_swa", 500.0F);
+    refused("llama.attention.recurrent_layers", std::vector<std::int32_t>{0, 1});
+    refused("llama.attention.recurrent_layers", std::vector<std::int32_t>{0});
+    refused("llama.expert_group_count", 2u);
+    GgufBuilder usual = tiny_gguf(TinyModel());
+    usual.set("llama.attention.causal", true).set("llama.rope.freq_base_swa", 10000.0F);
+    usual.set("llama.attention.recurrent_layers", std::vector<std::int32_t>{0, 0});
+    usual.set("llama.expert_group_count", 1u).set("llama.expert_group_used_count", 1u);
+    EXPECT_NO_THROW(config_of(usual));
     EXPECT_THAT(
         error_of_file([](GgufBuilder& gguf) {
             gguf.set("llama.rope.dimension_count", 16u).set("llama.rope.dimension_count_swa", 8u);
@@ -223,6 +230,43 @@ TEST_F(GgufConfig, WindowsAndExpertsSayWhichFamilyItIs) {
     EXPECT_EQ(mixture.architecture, "mixtral");
     EXPECT_EQ(mixture.layers[1].mixture.n_experts, 4);
     EXPECT_EQ(mixture.layers[1].mixture.n_active, 2);
+}
+
+TEST_F(GgufConfig, AFileThatDoesNotSayHowExpertsAreWeighedIsOfTheSoftmaxFamily) {
+    const auto model_type = [&](std::optional<std::uint32_t> gating, bool biased = false) {
+        GgufBuilder gguf;
+        gguf.set("general.architecture", "deepseek2").set("deepseek2.expert_count", 8u);
+        if (gating) gguf.set("deepseek2.expert_gating_func", *gating);
+        if (biased)
+            gguf.tensor("blk.1.exp_probs_b.bias", {8}, 0, raw_floats(std::vector<float>(8)));
+        write_bytes(path_, gguf.bytes());
+        return std::string(gguf_family(GgufFile(path_), families()).model_type);
+    };
+    EXPECT_EQ(model_type({}), "deepseek_v2");
+    EXPECT_EQ(model_type({}, true), "deepseek_v3");
+    EXPECT_EQ(model_type(1), "deepseek_v2");
+    EXPECT_EQ(model_type(2), "deepseek_v3");
+}
+
+TEST_F(GgufConfig, SizesOfStateSpacesThatNoBlockHasAreHarmless) {
+    TinyModel model;
+    model.architecture = "granite";
+    GgufBuilder gguf = tiny_gguf(model);
+    gguf.set("granite.ssm.conv_kernel", 4u).set("granite.ssm.state_size", 256u);
+    gguf.set("granite.ssm.group_count", 1u).set("granite.ssm.time_step_rank", 8u);
+    gguf.set("granite.ssm.inner_size", 144u);
+    EXPECT_EQ(config_of(gguf).architecture, "granite");
+    EXPECT_THAT(error_with("llama.ssm.conv_kernel", 4u), HasSubstr("llama.ssm.conv_kernel is 4"));
+}
+
+TEST_F(GgufConfig, TheEpsilonOfAnotherKindOfNormIsHarmlessWhereConvertersWriteBoth) {
+    GgufBuilder gguf;
+    gguf.set("general.architecture", "nemotron").set("nemotron.block_count", 1u);
+    gguf.set("nemotron.attention.layer_norm_epsilon", 1e-5F);
+    gguf.set("nemotron.attention.layer_norm_rms_epsilon", 1e-5F);
+    write_bytes(path_, gguf.bytes());
+    const GgufFile file(path_);
+    EXPECT_NO_THROW(GgufMetadata(file, gguf_family(file, families())));
 }
 
 TEST_F(GgufConfig, WhatAFileCannotSayIsANote) {
