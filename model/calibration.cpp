@@ -50,6 +50,7 @@ struct CalibrationWalk::Impl {
     BlockContext context;
     ScratchPool scratch;
     std::vector<Index> begin;  // first token of each window, and the end
+    std::vector<TokenId> ids;  // of all windows
     Matrix stream;             // (tokens, hidden)
     Matrix kept;               // what the mixer's last layer reads, then the MLP's inside
     Matrix entered;            // in parallel blocks, from `between` on: what both halves read
@@ -110,6 +111,7 @@ struct CalibrationWalk::Impl {
     void mix();
     void add_mixed();
     void start(const std::vector<std::vector<TokenId>>& text);
+    void enter(const Matrix& embedding);
     void add_feed_forward();
     void finish();
     void advance(Stage to);
@@ -341,13 +343,18 @@ void CalibrationWalk::Impl::advance(Stage to) {
 
 void CalibrationWalk::Impl::start(const std::vector<std::vector<TokenId>>& text) {
     begin.push_back(0);
-    for (const auto& window : text)
+    for (const auto& window : text) {
         if (!window.empty()) begin.push_back(begin.back() + static_cast<Index>(window.size()));
-    const Matrix embedding = source.read(config().embedding.weight());
+        ids.insert(ids.end(), window.begin(), window.end());
+    }
+    enter(source.read(config().embedding.weight()));
+}
+
+/// The stream that the first block reads.
+void CalibrationWalk::Impl::enter(const Matrix& embedding) {
     stream.resize(tokens(), config().hidden_size);
     Index row = 0;
-    for (const auto& window : text)
-        for (const TokenId id : window) stream.row(row++) = embedding.row(id);
+    for (const TokenId id : ids) stream.row(row++) = embedding.row(id);
     const auto scale = static_cast<float>(config().embedding_scale);
     if (scale != 1) stream *= scale;
 }
@@ -459,6 +466,11 @@ void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSu
 void CalibrationWalk::replace(const std::string& name, Matrix weight) {
     const TensorShape shape = impl_->source.shape(name);
     VQ_ASSERT(weight.rows() == shape.rows && weight.cols() == shape.cols);
+    if (name == impl_->config().embedding.weight()) {
+        VQ_ASSERT(impl_->layer == 0 && impl_->stage == Stage::entered);
+        impl_->enter(weight);
+        return;
+    }
     impl_->replacements[name] = std::move(weight);
 }
 

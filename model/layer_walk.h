@@ -23,7 +23,8 @@ public:
     /// stays empty when the walk does not follow the original. After the last block, group 0 of the
     /// block that would follow it is what the head reads.
     virtual void collect(Index layer, Index group, HessianSum& sum, DriftSum* drift) = 0;
-    /// From now on the walk uses `weight` for this tensor (in force for later groups and blocks).
+    /// From now on the walk uses `weight` for this tensor (in force for later groups and blocks). The
+    /// embedding's may be given before anything is collected.
     virtual void replace(const std::string& name, Matrix weight) = 0;
     /// Ends a block: the text flows through the rest of it; its weights are let go.
     virtual void finish(Index layer) = 0;

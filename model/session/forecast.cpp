@@ -181,7 +181,12 @@ double text_seconds(const WeightSource& source, const ModelPlan& plan, const For
             products += tokens * static_cast<double>(text.window) *
                         static_cast<double>(layer.attention.n_heads * layer.attention.head_dim);
     }
-    return products * (drift ? 2 : 1) / rates.product + grams / rates.gram;
+    // What the head reads is known before the first block where the embedding needs it.
+    const bool ahead =
+        std::any_of(plan.tensors.begin(), plan.tensors.end(), [&](const TensorPlan& t) {
+            return t.makes_logits && t.name == config.embedding.weight() && !is_rounded(t);
+        });
+    return products * ((drift ? 2 : 1) + (ahead ? 1 : 0)) / rates.product + grams / rates.gram;
 }
 
 double quantize_seconds(const WeightSource& source, const QuantizeCost& cost) {

@@ -98,6 +98,7 @@ public:
 
     QuantizeReport operator()(StoreMeta meta) {
         foretell(meta);
+        if (feeds_on()) looked_up();
         for (Index l = 0; l < source_.config().n_layers(); ++l) block(l);
         summarize();
         embeddings();
@@ -278,15 +279,32 @@ private:
         report_.tensors.push_back(std::move(t));
     }
 
-    /// Tables of the vocabulary, when the text is at the end of the blocks.
+    /// The embedding before anything reads it, where its code is coarse: the layers see what it
+    /// does to the text and make up for it. What the head reads is then the original's.
+    void looked_up() {
+        for (std::size_t i = 0; i < plan_.tensors.size(); ++i) {
+            const TensorPlan& t = plan_.tensors[i];
+            if (t.name != source_.config().embedding.weight() || is_rounded(t)) continue;
+            progress_.report(done_, total_, t.name);
+            HessianSum read_by_head(source_.config().hidden_size);
+            if (reads_inputs(t)) read_by_head = hessians_.original_head();
+            embedding(i, read_by_head);
+            hessians_.walk->replace(t.name, decoded(store_.read_part(t.name)));
+            early_ = i;
+        }
+    }
+
+    /// A table that is still to be made under the inputs of the head.
+    bool reads_inputs(const TensorPlan& t) const {
+        return t.role == PlanRole::embedding && !store_.has(t.name) &&
+               t.settings.objective != Objective::identity;
+    }
+
+    /// The other tables of the vocabulary, when the text is at the end of the blocks.
     void embeddings() {
         HessianSum read_by_head(source_.config().hidden_size);
-        const auto left = [&](const TensorPlan& t) {
-            return t.role == PlanRole::embedding && !store_.has(t.name);
-        };
-        if (std::any_of(plan_.tensors.begin(), plan_.tensors.end(), [&](const TensorPlan& t) {
-                return left(t) && t.settings.objective != Objective::identity;
-            })) {
+        if (std::any_of(plan_.tensors.begin(), plan_.tensors.end(),
+                        [&](const TensorPlan& t) { return reads_inputs(t); })) {
             if (hessians_.walk != nullptr)
                 hessians_.walk->collect(source_.config().n_layers(), 0, read_by_head, nullptr);
             else
@@ -295,7 +313,8 @@ private:
                     "alike (the identity)");
         }
         for (std::size_t i = 0; i < plan_.tensors.size(); ++i)
-            if (plan_.tensors[i].role == PlanRole::embedding) embedding(i, read_by_head);
+            if (plan_.tensors[i].role == PlanRole::embedding && i != early_)
+                embedding(i, read_by_head);
     }
 
     /// Rounded as it stands, where the code is so fine that no Hessian matters; else as a layer.
@@ -321,6 +340,7 @@ private:
             stored.seconds = std::chrono::duration<double>(Clock::now() - start).count();
             store_.write_part(stored);
         }
+        spend(i, stored);
         describe(i, stored, t);
         report_.embeddings.push_back(std::move(t));
         progress_.report(done_, total_, plan.name);
@@ -348,8 +368,9 @@ private:
             report_.rel_proxy += n * t.rel_proxy;
         }
         if (weights == 0) return;
-        for (const auto& [name, array] : shared_.arrays())
-            linear_bits_ += 8.0 * static_cast<double>(array.bytes.size());
+        for (const SharingGroup& group : sharing_groups(plan_))
+            if (plan_.tensors[group.tensors.front()].role == PlanRole::linear)
+                linear_bits_ += group.bits;
         report_.bits_per_weight = linear_bits_ / weights;
         report_.rel_mse /= weights;
         report_.rel_proxy /= weights;
@@ -370,6 +391,7 @@ private:
     SharedCodebooks shared_;
     QuantizeReport report_;
     double linear_bits_ = 0;
+    std::size_t early_ = std::size_t(-1);  ///< the table that looked_up() made; none: the largest
     // Where the size of the file is fixed:
     PlannedStore outlines_;
     std::map<std::string, std::size_t> places_;  ///< in `outlines_`

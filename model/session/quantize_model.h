@@ -26,7 +26,9 @@ std::vector<TensorPlan> model_tensors(const WeightSource& source);
 struct HessianSource {
     LayerWalk* walk = nullptr;
     bool quantized_prefix = true;
-    std::function<HessianSum(const LinearGroup&)> lookup;
+    std::function<HessianSum(const LinearGroup&)> lookup = {};
+    /// With a walk through the quantized prefix: what the head of the original model reads.
+    std::function<HessianSum()> original_head = {};
 };
 
 struct TensorReport {

@@ -105,6 +105,15 @@ std::int64_t Session::file_bytes(const ModelPlan& plan, const StoreRequest& requ
     return planned_store(*source_, plan, std::move(meta)).file_bytes();
 }
 
+HessianSum Session::head_inputs(const Progress& progress) const {
+    const std::unique_ptr<LayerWalk> walk = start_walk(false, progress);
+    const ModelConfig& config = source_->config();
+    for (Index l = 0; l < config.n_layers(); ++l) walk->finish(l);
+    HessianSum sum(config.hidden_size);
+    walk->collect(config.n_layers(), 0, sum, nullptr);
+    return sum;
+}
+
 QuantizeReport Session::quantize(const ModelPlan& plan, const StoreRequest& request,
                                  const Progress& progress) {
     VQ_ASSERT(!calibration_id_.empty());
@@ -116,11 +125,13 @@ QuantizeReport Session::quantize(const ModelPlan& plan, const StoreRequest& requ
         hessians.quantized_prefix = false;
     } else {
         hessians.quantized_prefix = path_ == TextPath::quantized;
-        if (hessians.quantized_prefix)
+        if (hessians.quantized_prefix) {
             walk = start_walk(any_correction(plan), progress);
-        else
+            hessians.original_head = [&] { return head_inputs(progress); };
+        } else {
             walk =
                 std::make_unique<OriginalWalk>([&] { return start_walk(false, progress); }, *sums_);
+        }
         hessians.walk = walk.get();
     }
     const StoreMeta meta = meta_of(plan, request, content_hash(),

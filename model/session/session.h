@@ -86,6 +86,7 @@ public:
 private:
     StoreMeta meta_of(const ModelPlan& plan, const StoreRequest& request,
                       const std::string& model_hash, const std::string& fingerprint) const;
+    HessianSum head_inputs(const Progress& progress) const;
     std::unique_ptr<LayerWalk> start_walk(bool follow_original, const Progress& progress) const;
 
     std::string model_;

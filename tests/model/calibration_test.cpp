@@ -105,6 +105,27 @@ TEST(CalibrationWalk, EndsWithTheInputsOfTheHead) {
     EXPECT_LT((sum.xxt - want.xxt).norm(), 2e-5 * want.xxt.norm());
 }
 
+// The text begins with the embedding that is given, and the original's with its own.
+TEST(CalibrationWalk, BeginsWithTheEmbeddingInForce) {
+    const MemorySource source = random_model(test::tiny_llama(), 58);
+    const std::string name = source.model.embedding.weight();
+    MemorySource changed = source;
+    changed.tensors[name] = 1.5F * source.read(name);
+    const auto windows = windows_of(source.model);
+    CalibrationWalk walk(source, windows, {.follow_original = true}, {});
+    walk.replace(name, changed.read(name));
+    CalibrationWalk want(changed, windows, {}, {});
+    EXPECT_EQ(walk.stream(), want.stream());
+    const auto groups = linear_groups(source.model, 0);
+    HessianSum sum(groups[1].cols);
+    HessianSum want_sum(groups[1].cols);
+    DriftSum drift;
+    walk.collect(0, 1, sum, &drift);
+    want.collect(0, 1, want_sum);
+    EXPECT_EQ(sum.xxt, want_sum.xxt);
+    EXPECT_GT(drift.stream.norm(), 0);
+}
+
 // Drift is nothing until a weight is replaced, then it is there in what the weight feeds.
 TEST(CalibrationWalk, DriftFollowsReplacedWeights) {
     const MemorySource source = random_model(test::tiny_llama(), 55);

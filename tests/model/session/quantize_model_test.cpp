@@ -154,8 +154,13 @@ protected:
         const std::string fingerprint =
             run_fingerprint(source().content_hash(), plan, "calib", true, 1);
         StoreWriter writer(file, fingerprint, resume);
-        return quantize_model(source(), {walk_.get(), true, {}}, plan, 1, meta(fingerprint), writer,
-                              progress);
+        const auto head = [&] {
+            HessianSum sum(source().config().hidden_size);
+            walk_->collect(source().config().n_layers(), 0, sum, nullptr);
+            return sum;
+        };
+        return quantize_model(source(), {walk_.get(), true, {}, head}, plan, 1, meta(fingerprint),
+                              writer, progress);
     }
 
     const TinySource& source() const { return biased_ ? with_biases_ : source_; }
@@ -406,7 +411,11 @@ TEST_F(QuantizeModel, TheEmbeddingIsATensorOfThePlan) {
         EXPECT_EQ(stored.spec["code"], bits > 5 ? "residual" : "trellis");
         const Matrix what = open_stored_model(path("codes.vq.h5"))->read(name);
         EXPECT_NEAR((what - w).squaredNorm() / w.squaredNorm(), stored.rel_mse, 1e-5);
-        // The text reached the head: its inputs weigh the errors.
+        // Made before the layers, which see it, and weighed with the inputs of the head.
+        EXPECT_EQ(walk_->calls[0], "collect 2 0");
+        EXPECT_EQ(walk_->calls[1], "replace " + name);
+        EXPECT_EQ(walk_->calls[2], "collect 0 0");
+        EXPECT_EQ(walk_->replaced.at(name), what);
         EXPECT_NE(stored.rel_proxy, stored.rel_mse);
         EXPECT_LT(stored.rel_proxy, 0.3);
         EXPECT_EQ(
