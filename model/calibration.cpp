@@ -2,37 +2,17 @@
 #include "model/calibration.h"
 
 #include <algorithm>
-#include <map>
-#include <mutex>
-#include <span>
 
 #include "base/error.h"
-#include "model/calibration_experts.h"
+#include "model/calibration_impl.h"
 #include "model/check_runtime.h"
 #include "model/feed_forward/mlp.h"
 #include "model/language_model.h"
 #include "model/ops/check_stream.h"
-#include "model/transformer.h"
 
 namespace vq {
 
 namespace {
-
-// How far the text is inside a block.
-enum class Stage : std::uint8_t {
-    entered,  // stream: the block's input
-    mixed,    // kept: what the mixer's last layer reads
-    between,  // stream: the input of the block's second half
-    inside,   // the MLP's inside was collected (kept, if there is room)
-};
-
-// Windows [first, last) and their tokens [row, row + rows).
-struct Slab {
-    Index first;
-    Index last;
-    Index row;
-    Index rows;
-};
 
 Index longest(const std::vector<std::vector<TokenId>>& windows) {
     std::size_t most = 0;
@@ -42,92 +22,38 @@ Index longest(const std::vector<std::vector<TokenId>>& windows) {
 
 }  // namespace
 
-struct CalibrationWalk::Impl {
-    class Reader;
-    const WeightSource& source;
-    CalibrationOptions options;
-    Progress progress;
-    BlockContext context;
-    ScratchPool scratch;
-    std::vector<Index> begin;  // first token of each window, and the end
-    std::vector<TokenId> ids;  // of all windows
-    Matrix stream;             // (tokens, hidden)
-    Matrix kept;               // what the mixer's last layer reads, then the MLP's inside
-    Matrix entered;            // in parallel blocks, from `between` on: what both halves read
-    bool inside_kept = false;
-    Index layer = 0;
-    Stage stage = Stage::entered;
-    Replacements replacements;
-    std::unique_ptr<ExpertWalk> routed;  // of a mixture, from its first use on
-
-    Impl(const WeightSource& from, const CalibrationOptions& how, const Progress& report,
-         Index positions)
-        : source(from), options(how), progress(report), context(from.config(), positions) {}
-
-    const ModelConfig& config() const { return context.config; }
-    Index windows() const { return static_cast<Index>(begin.size()) - 1; }
-    Index tokens() const { return begin.back(); }
-
-    /// The block that the text is in.
-    const LayerConfig& block() const { return config().layers[static_cast<std::size_t>(layer)]; }
-    /// How many inputs the layers of one of its groups have.
-    Index inputs_of(GroupKind group) const {
-        for (const ModelTensor& tensor : block().tensors)
-            if (group_of(tensor.role) == group) return tensor.cols;
-        VQ_ASSERT(false);
-        return 0;
-    }
-
-    LayerWeights weights() const { return {source, layer, options.precision, &replacements}; }
-
-    // f(row, rows) for windows [first, last); windows in parallel, or threads inside each window.
-    template <class F>
-    void for_windows(Index first, Index last, F&& f) {
-        progress.check();
-        parallel_for_outer(last - first, [&](Index i) {
-            const auto w = static_cast<std::size_t>(first + i);
-            f(begin[w], begin[w + 1] - begin[w]);
-        });
-    }
-
-    template <class F>
-    void for_slabs(Index width, F&& f) {
-        const Index most =
-            std::max<Index>(1, options.slab_bytes / (width * static_cast<Index>(sizeof(float))));
-        for (Index first = 0; first < windows();) {
-            Index last = first + 1;
-            const Index row = begin[static_cast<std::size_t>(first)];
-            while (last < windows() && begin[static_cast<std::size_t>(last) + 1] - row <= most)
-                ++last;
-            f(Slab{first, last, row, begin[static_cast<std::size_t>(last)] - row});
-            first = last;
-        }
-    }
-
-    MixtureStream mixture_stream();
-    ExpertWalk& experts();
-    void settle_experts(const std::vector<LinearGroup>& groups, Index group);
-    const float* feed_forward_input(const HalfNorms& norms, Index row, Index rows, float* out);
-    void mix();
-    void add_mixed();
-    void start(const std::vector<std::vector<TokenId>>& text);
-    void enter(const Matrix& embedding);
-    void add_feed_forward();
-    void finish();
-    void advance(Stage to);
-    void collect_head(HessianSum& sum);
-};
-
 void CalibrationWalk::Impl::mix() {
     const LayerWeights from = weights();
     const auto mixer = make_mixer(context, from);
     const HalfNorms norms = mixer_norms(from);
     kept.resize(tokens(), inputs_of(last_group(block().mixer)));
+    lend_states();
     for_windows(0, windows(), [&](Index row, Index rows) {
         const auto normed = scratch.floats(rows * config().hidden_size);
         const float* x = norms.input(context, stream.row(row).data(), rows, normed.floats());
-        mixer->mix(x, rows, 0, nullptr, kept.row(row).data(), scratch);
+        mixer->mix(x, rows, 0, state_of(row), kept.row(row).data(), scratch);
     });
+}
+
+/// States of a block whose keys and values others look at, or that looks at those of another one:
+/// one a window.
+void CalibrationWalk::Impl::lend_states() {
+    const AttentionConfig& heads = block().attention;
+    if (!heads.lends_keys && heads.keys_from < 0) return;
+    auto& states = lent[layer];
+    const auto lenders = lent.find(heads.keys_from);
+    for (std::size_t w = 0; w + 1 < begin.size(); ++w)
+        states.push_back(
+            make_mixer_state(config(), block(), begin[w + 1] - begin[w],
+                             heads.keys_from < 0 ? nullptr : lenders->second[w].get()));
+}
+
+/// The state of the block for the window that begins at `row`; null where it needs none.
+MixerState* CalibrationWalk::Impl::state_of(Index row) {
+    const auto states = lent.find(layer);
+    if (states == lent.end()) return nullptr;
+    const auto window = std::lower_bound(begin.begin(), begin.end(), row) - begin.begin();
+    return states->second[static_cast<std::size_t>(window)].get();
 }
 
 void CalibrationWalk::Impl::add_mixed() {
@@ -144,51 +70,6 @@ void CalibrationWalk::Impl::add_mixed() {
         });
     });
     kept.resize(0, 0);
-}
-
-/// What the feed-forward reads of some tokens of one window: in `out` or where it lies.
-const float* CalibrationWalk::Impl::feed_forward_input(const HalfNorms& norms, Index row,
-                                                       Index rows, float* out) {
-    if (block().parallel) return entered.row(row).data();
-    return norms.input(context, stream.row(row).data(), rows, out);
-}
-
-/// The stream as a mixture reads it.
-MixtureStream CalibrationWalk::Impl::mixture_stream() {
-    VQ_ASSERT(stage == Stage::between);
-    const HalfNorms norms = feed_forward_norms(weights());
-    return {weights(), [this, norms](std::span<const Index> tokens, float* out) {
-                const Index hidden = config().hidden_size;
-                for_token_tiles(static_cast<Index>(tokens.size()), [&](Index first, Index count) {
-                    for (Index i = first; i < first + count; ++i) {
-                        const Index row = tokens[static_cast<std::size_t>(i)];
-                        float* const to = out + i * hidden;
-                        const float* x = feed_forward_input(norms, row, 1, to);
-                        if (x != to) std::copy_n(x, hidden, to);
-                    }
-                });
-            }};
-}
-
-ExpertWalk& CalibrationWalk::Impl::experts() {
-    if (routed == nullptr)
-        routed = std::make_unique<ExpertWalk>(context, mixture_stream(), tokens(), scratch);
-    return *routed;
-}
-
-/// Experts all of whose groups come before `group` are as they will be: what they give is added up,
-/// and weights that were given for them are let go.
-void CalibrationWalk::Impl::settle_experts(const std::vector<LinearGroup>& groups, Index group) {
-    for (Index e = experts().settled(); e < block().mixture.n_experts; ++e) {
-        for (std::size_t g = static_cast<std::size_t>(group); g < groups.size(); ++g)
-            if (groups[g].expert == e) return;
-        experts().settle(mixture_stream());
-        for (const ModelTensor& tensor : block().tensors) {
-            if (tensor.expert != e) continue;
-            replacements.erase(tensor.weight());
-            replacements.erase(tensor.bias_name());
-        }
-    }
 }
 
 /// The inputs of one group, slab after slab.
@@ -222,11 +103,11 @@ public:
             case GroupKind::shared_gate_up:
                 VQ_ASSERT(walk.stage <= Stage::between);
                 walk.advance(Stage::between);
-                norms_ = feed_forward_norms(weights);
+                read_mlp_norm(weights);
                 break;
             case GroupKind::down:
                 walk.advance(Stage::between);
-                norms_ = feed_forward_norms(weights);
+                read_mlp_norm(weights);
                 inside_ = MlpInside(walk.context, weights, block_mlp, walk.block().mlp.activation);
                 walk.inside_kept = walk.tokens() * width_ * static_cast<Index>(sizeof(float)) <=
                                    walk.options.keep_bytes;
@@ -237,6 +118,12 @@ public:
                 norms_ = feed_forward_norms(weights);
                 inside_ =
                     MlpInside(walk.context, weights, shared_mlp, walk.block().mixture.activation);
+                break;
+            case GroupKind::layer_input_gate:
+            case GroupKind::layer_input_out:
+                walk.advance(Stage::behind);
+                if (group_ == GroupKind::layer_input_out)
+                    input_ = std::make_unique<LayerInput>(walk.context, weights);
                 break;
             case GroupKind::expert_gate_up:
             case GroupKind::expert_down: VQ_ASSERT(false);  // ExpertWalk reads them
@@ -267,8 +154,20 @@ public:
     }
 
 private:
+    /// That of the MLP: beside a mixture it is not that of the whole half.
+    void read_mlp_norm(const LayerWeights& weights) {
+        norms_ = feed_forward_norms(weights);
+        norms_.before = weights.norm(TensorRole::mlp_norm);
+    }
+
     void read_window(Index row, Index rows, float* to) {
-        const bool second = group_ >= GroupKind::gate_up;
+        if (input_ != nullptr) {
+            const auto room = walk_.scratch.floats(rows * width_);
+            input_->inside(walk_.stream.row(row).data(), rows,
+                           walk_.input_rows(row, rows, room.floats()), to, walk_.scratch);
+            return;
+        }
+        const bool second = group_ >= GroupKind::gate_up && group_ < GroupKind::layer_input_gate;
         const bool inside = inside_.width() > 0;
         const bool first_of_half = mixer_ == nullptr && !inside;
         const Index hidden = walk_.config().hidden_size;
@@ -291,44 +190,10 @@ private:
     HalfNorms norms_;
     std::unique_ptr<TokenMixer> mixer_;  // for groups inside of it
     MlpInside inside_;
+    std::unique_ptr<LayerInput> input_;  // for what its end reads
     Matrix slab_;
     Matrix scaled_;
 };
-
-void CalibrationWalk::Impl::add_feed_forward() {
-    const LayerWeights from = weights();
-    const HalfNorms norms = feed_forward_norms(from);
-    if (inside_kept) {
-        const Linear down = from.group(GroupKind::down);
-        for_windows(0, windows(), [&](Index row, Index rows) {
-            norms.add_to_stream(
-                context, rows, stream.row(row).data(), scratch, [&](float factor, float* to) {
-                    add_product(down, kept.row(row).data(), rows, factor, to, scratch);
-                });
-        });
-        return;
-    }
-    if (block().mixture.n_experts > 0) {
-        const Matrix& given = experts().finish(mixture_stream());
-        for_windows(0, windows(), [&](Index row, Index rows) {
-            norms.add_to_stream(
-                context, rows, stream.row(row).data(), scratch, [&](float factor, float* to) {
-                    const Index size = rows * config().hidden_size;
-                    Eigen::Map<Vector>(to, size) +=
-                        factor * Eigen::Map<const Vector>(given.row(row).data(), size);
-                });
-        });
-        return;
-    }
-    const auto half = make_feed_forward(context, from);
-    for_windows(0, windows(), [&](Index row, Index rows) {
-        const auto normed = scratch.floats(rows * config().hidden_size);
-        const float* x = feed_forward_input(norms, row, rows, normed.floats());
-        norms.add_to_stream(
-            context, rows, stream.row(row).data(), scratch,
-            [&](float factor, float* to) { half->add(x, rows, factor, to, scratch); });
-    });
-}
 
 void CalibrationWalk::Impl::advance(Stage to) {
     if (stage == Stage::entered && to > Stage::entered) {
@@ -338,6 +203,10 @@ void CalibrationWalk::Impl::advance(Stage to) {
     if (stage == Stage::mixed && to > Stage::mixed) {
         add_mixed();
         stage = Stage::between;
+    }
+    if (stage < Stage::behind && to == Stage::behind) {
+        add_feed_forward();
+        stage = Stage::behind;
     }
 }
 
@@ -350,18 +219,19 @@ void CalibrationWalk::Impl::start(const std::vector<std::vector<TokenId>>& text)
     enter(source.read(config().embedding.weight()));
 }
 
-/// The stream that the first block reads.
+/// The stream that the first block reads, and what all blocks read beside it.
 void CalibrationWalk::Impl::enter(const Matrix& embedding) {
     stream.resize(tokens(), config().hidden_size);
     Index row = 0;
     for (const TokenId id : ids) stream.row(row++) = embedding.row(id);
     const auto scale = static_cast<float>(config().embedding_scale);
     if (scale != 1) stream *= scale;
+    if (config().layer_inputs.width > 0) make_inputs(embedding);
 }
 
 void CalibrationWalk::Impl::finish() {
-    advance(Stage::between);
-    add_feed_forward();
+    advance(Stage::behind);
+    add_input();
     check_stream(stream.data(), tokens(), config().hidden_size, layer_name(layer));
     routed.reset();
     kept.resize(0, 0);
@@ -437,8 +307,8 @@ void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSu
     VQ_ASSERT(sum.cols() == width);
     if (which.expert >= 0) {
         const bool follow = drift != nullptr && original_ != nullptr;
-        impl_->advance(Stage::between);
-        if (follow) original_->advance(Stage::between);
+        impl_->advance(CalibrationStage::between);
+        if (follow) original_->advance(CalibrationStage::between);
         impl_->settle_experts(groups, group);
         const MixtureStream original =
             follow ? original_->mixture_stream() : impl_->mixture_stream();
@@ -450,7 +320,7 @@ void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSu
     std::unique_ptr<Impl::Reader> originals;
     if (drift != nullptr && original_)
         originals = std::make_unique<Impl::Reader>(*original_, which);
-    impl_->for_slabs(width, [&](const Slab& s) {
+    impl_->for_slabs(width, [&](const CalibrationSlab& s) {
         const float* x = inputs.read(s);
         sum.add(x, s.rows);
         if (originals)
@@ -458,8 +328,8 @@ void CalibrationWalk::collect(Index layer, Index group, HessianSum& sum, DriftSu
                        impl_->config().hidden_size, s.rows);
     });
     if (which.kind == GroupKind::down) {
-        impl_->stage = Stage::inside;
-        if (originals) original_->stage = Stage::inside;
+        impl_->stage = CalibrationStage::inside;
+        if (originals) original_->stage = CalibrationStage::inside;
     }
 }
 
@@ -467,7 +337,7 @@ void CalibrationWalk::replace(const std::string& name, Matrix weight) {
     const TensorShape shape = impl_->source.shape(name);
     VQ_ASSERT(weight.rows() == shape.rows && weight.cols() == shape.cols);
     if (name == impl_->config().embedding.weight()) {
-        VQ_ASSERT(impl_->layer == 0 && impl_->stage == Stage::entered);
+        VQ_ASSERT(impl_->layer == 0 && impl_->stage == CalibrationStage::entered);
         impl_->enter(weight);
         return;
     }

@@ -77,9 +77,9 @@ ExpertWalk::ExpertWalk(const BlockContext& context, const MixtureStream& stream,
     : context_(context), scratch_(scratch), tokens_(tokens) {
     const MixtureConfig& config = stream.weights.config().mixture;
     scales_input_ = config.scales_input();
-    const Router router(stream.weights);
+    const Router router(context, stream.weights);
     routing_ = {.active = config.n_active, .experts = {}, .weights = {}};
-    for_all(stream, [&](Index, const Matrix& x) {
+    for_all(stream.routed, [&](Index, const Matrix& x) {
         const Routing part = router.route(x.data(), x.rows(), scratch);
         routing_.experts.insert(routing_.experts.end(), part.experts.begin(), part.experts.end());
         routing_.weights.insert(routing_.weights.end(), part.weights.begin(), part.weights.end());
@@ -87,13 +87,13 @@ ExpertWalk::ExpertWalk(const BlockContext& context, const MixtureStream& stream,
     places_ = routing_.by_expert(config.n_experts);
 }
 
-void ExpertWalk::for_all(const MixtureStream& stream,
+void ExpertWalk::for_all(const std::function<void(std::span<const Index>, float*)>& rows,
                          const std::function<void(Index, const Matrix&)>& use) const {
     for_chunks(tokens_, [&](Index first, Index count) {
         std::vector<Index> tokens(static_cast<std::size_t>(count));
         std::iota(tokens.begin(), tokens.end(), first);
         Matrix x(count, context_.config.hidden_size);
-        stream.rows(tokens, x.data());
+        rows(tokens, x.data());
         use(first, x);
     });
 }
@@ -133,7 +133,7 @@ void ExpertWalk::collect(GroupKind kind, Index expert, const MixtureStream& stre
 const HessianSum& ExpertWalk::all_inputs(const MixtureStream& stream) {
     if (all_inputs_.count > 0) return all_inputs_;
     all_inputs_ = HessianSum(context_.config.hidden_size);
-    for_all(stream, [&](Index, const Matrix& x) { all_inputs_.add(x.data(), x.rows()); });
+    for_all(stream.rows, [&](Index, const Matrix& x) { all_inputs_.add(x.data(), x.rows()); });
     return all_inputs_;
 }
 
@@ -188,7 +188,7 @@ const Matrix& ExpertWalk::finish(const MixtureStream& stream) {
     while (settled_ < static_cast<Index>(places_.size())) settle(stream);
     if (stream.weights.config().mixture.shared_width == 0) return given_;
     const SharedExperts shared(context_, stream.weights);
-    for_all(stream, [&](Index first, const Matrix& x) {
+    for_all(stream.rows, [&](Index first, const Matrix& x) {
         shared.add(x.data(), x.rows(), 1.0F, given_.row(first).data(), scratch_);
     });
     return given_;

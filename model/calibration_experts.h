@@ -21,8 +21,9 @@ namespace vq {
 /// A stream of the walk where a mixture stands.
 struct MixtureStream {
     LayerWeights weights;
-    /// What the feed-forward reads of these tokens: out (tokens, hidden).
+    /// What the experts read of these tokens, and what the router does: out (tokens, hidden).
     std::function<void(std::span<const Index>, float*)> rows;
+    std::function<void(std::span<const Index>, float*)> routed;
 };
 
 class ExpertWalk {
@@ -46,8 +47,8 @@ public:
 
 private:
     class Inputs;
-    /// use(first, x): what the feed-forward reads of tokens first .. first + x.rows() - 1.
-    void for_all(const MixtureStream& stream,
+    /// use(first, x): what `rows` gives of tokens first .. first + x.rows() - 1.
+    void for_all(const std::function<void(std::span<const Index>, float*)>& rows,
                  const std::function<void(Index, const Matrix&)>& use) const;
     void lean(GroupKind kind, Inputs& inputs, const MixtureStream& stream, HessianSum& sum);
     const HessianSum& all_inputs(const MixtureStream& stream);

@@ -24,8 +24,12 @@ void check_runtime(const ModelConfig& config) {
             refuse(config, l, "attention with a window and chunks at once");
         if (layer.attention.output_gate && layer.attention.head_norm == HeadNorm::whole)
             refuse(config, l, "one norm over all heads of gated attention");
-        if (layer.mixture.n_experts > 0 && layer.mlp.width > 0)
-            refuse(config, l, "an MLP beside a mixture of experts");
+        // The two read the stream itself, which what they give must not be added to meanwhile.
+        if (layer.mlp_beside_mixture() && (layer.parallel || layer.mixture.shared_width > 0 ||
+                                           layer.find(TensorRole::mlp_norm) == nullptr ||
+                                           layer.find(TensorRole::expert_norm) == nullptr ||
+                                           layer.find(TensorRole::mlp_post_norm) == nullptr))
+            refuse(config, l, "an MLP beside a mixture of experts without norms around both");
         if (layer.parallel && (layer.find(TensorRole::attention_norm) == nullptr ||
                                layer.find(TensorRole::mlp_norm) != nullptr))
             refuse(config, l, "a parallel block whose halves have norms of their own, or none");

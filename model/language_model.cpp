@@ -25,6 +25,11 @@ Index checked_positions(const ModelConfig& config, Index positions) {
     return positions;
 }
 
+bool lends_keys(const ModelConfig& config) {
+    return std::any_of(config.layers.begin(), config.layers.end(),
+                       [](const LayerConfig& l) { return l.attention.lends_keys; });
+}
+
 const ModelConfig& checked(const ModelConfig& config) {
     check_runtime(config);
     return config;
@@ -43,8 +48,12 @@ void check_tokens(std::span<const TokenId> tokens, Index vocab_size) {
 }
 
 KvCache::KvCache(const ModelConfig& config, Index capacity) : capacity_(capacity) {
-    for (const LayerConfig& layer : config.layers)
-        layers_.push_back(make_mixer_state(config, layer, capacity));
+    for (const LayerConfig& layer : config.layers) {
+        const int from = layer.attention.keys_from;
+        layers_.push_back(
+            make_mixer_state(config, layer, capacity,
+                             from < 0 ? nullptr : layers_[static_cast<std::size_t>(from)].get()));
+    }
 }
 
 LanguageModel::LanguageModel(const WeightSource& source, Precision precision, Index positions,
@@ -78,14 +87,18 @@ LanguageModel::LanguageModel(const WeightSource& source, Precision precision, In
         head_ =
             Linear(PackedLinear(packed_, {output.weight()}, precision == Precision::fp32), bias);
     } else {
-        embedding_ = source.read(config().embedding.weight());
-        const Matrix own_head = config().tie_embeddings ? Matrix() : source.read(output.weight());
-        const Matrix* head = config().tie_embeddings ? &embedding_ : &own_head;
+        const bool tied = config().tie_embeddings;
+        Matrix embedding;
+        if (tied || packed_ == nullptr) embedding = source.read(config().embedding.weight());
+        const Matrix own_head = tied ? Matrix() : source.read(output.weight());
+        const Matrix* head = tied ? &embedding : &own_head;
         head_ = Linear(std::span(&head, 1), bias,
                        precision == Precision::int8 ? fastest_precision() : precision);
-        if (packed_ != nullptr) embedding_ = Matrix();
-        VQ_ASSERT(packed_ != nullptr || embedding_.rows() == config().vocab_size);
+        if (packed_ == nullptr) embedding_ = WordTable(std::move(embedding));
     }
+    if (packed_ != nullptr) embedding_ = WordTable(packed_, config().embedding.weight());
+    if (config().layer_inputs.width > 0)
+        inputs_ = std::make_unique<LayerInputTable>(context_, source, precision);
     if (config().logit_softcap > 0) head_.cap_outputs(static_cast<float>(config().logit_softcap));
     VQ_ASSERT(head_.out() == config().vocab_size);
 }
@@ -95,6 +108,10 @@ LanguageModel::~LanguageModel() = default;
 void LanguageModel::forward(std::span<const TokenId> tokens, KvCache* cache, float* hidden) const {
     const Index width = config().hidden_size;
     const auto count = static_cast<Index>(tokens.size());
+    if (cache == nullptr && lends_keys(config())) {
+        KvCache own(config(), count);
+        return forward(tokens, &own, hidden);
+    }
     const Index past = cache != nullptr ? cache->length_ : 0;
     check_tokens(tokens, config().vocab_size);
     const Index room = cache != nullptr ? std::min(cache->capacity_, positions()) : positions();
@@ -102,23 +119,17 @@ void LanguageModel::forward(std::span<const TokenId> tokens, KvCache* cache, flo
         throw Error("the sequence is longer than was planned for",
                     std::to_string(past + count) + " tokens, at most " + std::to_string(room),
                     "use a shorter context");
-    if (packed_ != nullptr) {
-        vqd::Decoder decoder(packed_->file());
-        const std::size_t table = packed_->find(config().embedding.weight());
-        for (Index t = 0; t < count; ++t)
-            decoder.dequantize_rows(table, tokens[static_cast<std::size_t>(t)], 1,
-                                    hidden + t * width);
-    } else {
-        for (Index t = 0; t < count; ++t)
-            std::copy_n(embedding_.row(tokens[static_cast<std::size_t>(t)]).data(), width,
-                        hidden + t * width);
-    }
+    embedding_.read(tokens, hidden);
     const auto scale = static_cast<float>(config().embedding_scale);
     if (scale != 1) Eigen::Map<Vector>(hidden, count * width) *= scale;
+    const Index all_inputs = inputs_ != nullptr ? inputs_->width() : 0;
+    const auto inputs = scratch_->floats(count * all_inputs);
+    if (inputs_ != nullptr) inputs_->make(tokens, hidden, inputs.floats(), *scratch_);
     for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+        const Index first = static_cast<Index>(layer) * config().layer_inputs.width;
         blocks_[layer]->forward(hidden, count, past,
-                                cache != nullptr ? cache->layers_[layer].get() : nullptr,
-                                *scratch_);
+                                cache != nullptr ? cache->layers_[layer].get() : nullptr, *scratch_,
+                                {inputs.floats() + first, all_inputs});
         check_stream(hidden, count, width, layer_name(static_cast<Index>(layer)));
     }
     norm_.apply(hidden, count, hidden, *context_.kernel);
@@ -127,6 +138,7 @@ void LanguageModel::forward(std::span<const TokenId> tokens, KvCache* cache, flo
 
 std::int64_t LanguageModel::bytes_per_token() const {
     std::int64_t bytes = head_.weight_bytes();
+    if (inputs_ != nullptr) bytes += inputs_->weight_bytes();
     for (const auto& block : blocks_) bytes += block->weight_bytes();
     return bytes;
 }

@@ -62,7 +62,8 @@ public:
 private:
     BlockContext context_;
     std::unique_ptr<ScratchPool> scratch_;
-    Matrix embedding_;                             ///< empty when it is read from `packed_`
+    WordTable embedding_;
+    std::unique_ptr<LayerInputTable> inputs_;      ///< may be null
     std::shared_ptr<const PackedWeights> packed_;  ///< null: all weights are resident
     std::vector<std::unique_ptr<Block>> blocks_;
     Norm norm_;  ///< with what logits are multiplied by

@@ -19,8 +19,15 @@ HalfNorms mixer_norms(const LayerWeights& weights) {
 }
 
 HalfNorms feed_forward_norms(const LayerWeights& weights) {
-    return {weights.norm(TensorRole::mlp_norm), weights.norm(TensorRole::mlp_post_norm),
+    const bool beside = weights.config().mlp_beside_mixture();
+    return {beside ? Norm{} : weights.norm(TensorRole::mlp_norm),
+            weights.norm(TensorRole::mlp_post_norm),
             static_cast<float>(weights.config().residual_scale)};
+}
+
+float block_scale(const LayerWeights& weights) {
+    const bool scaled = weights.find(TensorRole::layer_scalar) != nullptr;
+    return scaled ? weights.vector(TensorRole::layer_scalar)[0] : 1.0F;
 }
 
 Block::Block(const BlockContext& context, const LayerWeights& weights)
@@ -30,10 +37,13 @@ Block::Block(const BlockContext& context, const LayerWeights& weights)
       mixer_(make_mixer(context, weights)),
       mixer_last_(weights.group(last_group(weights.config().mixer))),
       feed_forward_norms_(feed_forward_norms(weights)),
-      feed_forward_(make_feed_forward(context, weights)) {}
+      feed_forward_(make_feed_forward(context, weights)),
+      scale_(block_scale(weights)) {
+    if (weights.config().layer_input > 0) input_ = std::make_unique<LayerInput>(context, weights);
+}
 
 void Block::forward(float* stream, Index tokens, Index past, MixerState* state,
-                    ScratchPool& scratch) const {
+                    ScratchPool& scratch, const LayerInputRows& inputs) const {
     const auto normed = scratch.floats(tokens * context_.config.hidden_size);
     const float* x = mixer_norms_.input(context_, stream, tokens, normed.floats());
     {
@@ -47,10 +57,13 @@ void Block::forward(float* stream, Index tokens, Index past, MixerState* state,
     feed_forward_norms_.add_to_stream(
         context_, tokens, stream, scratch,
         [&](float factor, float* to) { feed_forward_->add(x, tokens, factor, to, scratch); });
+    if (input_ != nullptr) input_->add(inputs, tokens, stream, scratch);
+    if (scale_ != 1.0F) Eigen::Map<Vector>(stream, tokens * context_.config.hidden_size) *= scale_;
 }
 
 std::int64_t Block::weight_bytes() const {
-    return mixer_->weight_bytes() + mixer_last_.weight_bytes() + feed_forward_->weight_bytes();
+    return mixer_->weight_bytes() + mixer_last_.weight_bytes() + feed_forward_->weight_bytes() +
+           (input_ != nullptr ? input_->weight_bytes() : 0);
 }
 
 }  // namespace vq

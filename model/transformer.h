@@ -2,6 +2,7 @@
 // One block of a transformer, in two halves:
 //   stream += r post_norm(W_last mix(norm(stream)));   the mixer (model/mixers/)
 //   stream += r post_norm(f(norm(stream)));            the feed-forward (model/feed_forward/)
+// Some end with what they take of the token itself (layer_inputs.h), or times a number.
 // Any norm may be absent; in a parallel block both halves read the first norm's output.
 #pragma once
 
@@ -9,6 +10,7 @@
 #include <memory>
 
 #include "model/feed_forward/feed_forward.h"
+#include "model/layer_inputs.h"
 #include "model/mixers/make_mixer.h"
 #include "model/ops/block_context.h"
 #include "model/ops/layer_weights.h"
@@ -43,18 +45,23 @@ struct HalfNorms {
     }
 };
 
-/// The norms of a block's mixer, and of its feed-forward.
+/// The norms of a block's mixer, and of its feed-forward. An MLP beside a mixture norms its inputs
+/// itself.
 HalfNorms mixer_norms(const LayerWeights& weights);
 HalfNorms feed_forward_norms(const LayerWeights& weights);
+
+/// What the stream is multiplied with at the end of a block; mostly 1.
+float block_scale(const LayerWeights& weights);
 
 /// A whole block, resident.
 class Block {
 public:
     /// `context` must outlive the block.
     Block(const BlockContext& context, const LayerWeights& weights);
-    /// The stream of one sequence through the block, in place; `past` and `state` as in TokenMixer.
-    void forward(float* stream, Index tokens, Index past, MixerState* state,
-                 ScratchPool& scratch) const;
+    /// The stream of one sequence through the block, in place; `past` and `state` as in TokenMixer,
+    /// `inputs` where the block takes such.
+    void forward(float* stream, Index tokens, Index past, MixerState* state, ScratchPool& scratch,
+                 const LayerInputRows& inputs = {}) const;
     /// Bytes of weights that a token reads.
     std::int64_t weight_bytes() const;
 
@@ -66,6 +73,8 @@ private:
     Linear mixer_last_;
     HalfNorms feed_forward_norms_;
     std::unique_ptr<FeedForward> feed_forward_;
+    std::unique_ptr<LayerInput> input_;  ///< may be null
+    float scale_;
 };
 
 }  // namespace vq

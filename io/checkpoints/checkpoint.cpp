@@ -16,16 +16,11 @@ namespace vq {
 
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config) {
     std::vector<ExpectedTensor> list;
-    const auto add = [&](const ModelTensor& tensor) {
+    for_each_tensor(config, [&](const ModelTensor& tensor, const LayerConfig*) {
         const bool vector = is_vector(tensor.role) && tensor.rows == 1;
         list.push_back({tensor.weight(), {tensor.rows, tensor.cols}, vector});
         if (tensor.bias) list.push_back({tensor.bias_name(), {1, tensor.bias_size()}, true});
-    };
-    add(config.embedding);
-    for (const LayerConfig& layer : config.layers)
-        for (const ModelTensor& tensor : layer.tensors) add(tensor);
-    add(config.final_norm);
-    if (!config.tie_embeddings) add(config.head);
+    });
     return list;
 }
 
@@ -51,6 +46,10 @@ void check_model_tensors(const WeightSource& source, const std::string& where) {
                                     config.architecture),
                         fmt::format("{}: {}", where, name),
                         "check that configuration and weights belong together");
+}
+
+std::string unused_note(std::int64_t count) {
+    return fmt::format("{} tensors of keys and values that no layer looks at are left out", count);
 }
 
 void check_finite(const Matrix& values, const std::string& where) {

@@ -3,6 +3,7 @@
 // list of tensors that a model consists of.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,9 @@ std::unique_ptr<WeightSource> open_hf_folder(const std::string& folder);
 
 /// A GGUF file.
 std::unique_ptr<WeightSource> open_gguf(const std::string& path);
+
+/// What is said of tensors that no block has use for (ModelConfig::unused).
+std::string unused_note(std::int64_t count);
 
 /// Throws Error that names the first value of `values` that is not finite; `where` names the
 /// tensor.

@@ -54,6 +54,7 @@ public:
 
     std::vector<std::string> notes() const override {
         std::vector<std::string> all = config_.notes;
+        if (unused_ > 0) all.push_back(unused_note(unused_));
         if (!left_out_.empty())
             all.push_back(
                 fmt::format("{} and others of blocks that predict further tokens are left "
@@ -123,6 +124,10 @@ private:
         std::set<std::string> others;
         for (const GgufTensor& tensor : file_.tensors()) {
             if (used.count(tensor.name) != 0 || is_rope_factors(tensor.name)) continue;
+            if (is_unused(tensor.name)) {
+                ++unused_;
+                continue;
+            }
             if (is_behind_blocks(tensor.name)) {
                 if (left_out_.empty()) left_out_ = tensor.name;
                 continue;
@@ -135,6 +140,13 @@ private:
         for (const ExpectedTensor& tensor : expected_tensors(config_))
             if (has(tensor.name)) names_.push_back(tensor.name);
         names_.insert(names_.end(), others.begin(), others.end());
+    }
+
+    /// Keys and values that no layer looks at.
+    bool is_unused(const std::string& name) const {
+        return std::any_of(config_.unused.begin(), config_.unused.end(), [&](const ModelTensor& t) {
+            return name == gguf_weight_name(t.gguf_name) || name == t.gguf_name + ".bias";
+        });
     }
 
     /// Of a block that predicts further tokens.
@@ -269,6 +281,7 @@ private:
     TokenizerFiles tokenizer_;
     std::unordered_map<std::string, Stored> tensors_;
     std::vector<std::string> names_;
+    std::int64_t unused_ = 0;      ///< tensors of keys and values that no layer looks at
     std::int64_t further_blocks_;  ///< behind the last one, that predict further tokens
     std::string left_out_;         ///< the first tensor of one
 };

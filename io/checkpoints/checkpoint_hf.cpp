@@ -64,7 +64,8 @@ public:
         const Stored& stored = find(name);
         if (stored.scales != nullptr) return stored.shape;
         check_type(stored);
-        if (is_transposed(stored.layout) && !stored.bias) return {stored.shape.cols, stored.shape.rows};
+        if (is_transposed(stored.layout) && !stored.bias)
+            return {stored.shape.cols, stored.shape.rows};
         return stored.shape;
     }
 
@@ -331,8 +332,8 @@ private:
                     continue;
                 }
                 const std::string name = stack_name(tensor, false);
-                const bool blocks = is_transposed(tensor.layout) && !has(name) &&
-                                    has(name + "_blocks");
+                const bool blocks =
+                    is_transposed(tensor.layout) && !has(name) && has(name + "_blocks");
                 if (blocks) {
                     tensors_[tensor.weight()] = in_mxfp4(tensor, n);
                     stacks.insert({name + "_blocks", name + "_scales"});
@@ -356,10 +357,16 @@ private:
         for (const ExpectedTensor& tensor : expected_tensors(config_))
             if (others.erase(tensor.name) != 0) names_.push_back(tensor.name);
         std::int64_t foreign = 0;
+        std::int64_t unused = 0;
         std::string first_foreign;
         for (const std::string& name : others) {
             if (ends_with(name, ".rotary_emb.inv_freq")) {
                 tensors_.erase(name);
+                continue;
+            }
+            if (is_unused(config_, name)) {
+                tensors_.erase(name);
+                ++unused;
                 continue;
             }
             const bool carried = is_foreign(config_, name);
@@ -372,6 +379,7 @@ private:
             if (carried && ++foreign == 1) first_foreign = name;
             names_.push_back(name);
         }
+        if (unused > 0) config_.notes.push_back(unused_note(unused));
         if (foreign > 0)
             config_.notes.push_back(fmt::format(
                 "{} tensors of other parts than the text model ({}, ...) stay as they are", foreign,

@@ -66,11 +66,8 @@ std::string stack_name(const ModelTensor& tensor, bool bias) {
 std::vector<FileTensor> file_tensors(const WeightSource& source) {
     const ModelConfig& config = source.config();
     Builder builder;
-    builder.add(config.embedding);
-    for (const LayerConfig& layer : config.layers)
-        for (const ModelTensor& tensor : layer.tensors) builder.add(tensor);
-    builder.add(config.final_norm);
-    if (!config.tie_embeddings) builder.add(config.head);
+    for_each_tensor(config,
+                    [&](const ModelTensor& tensor, const LayerConfig*) { builder.add(tensor); });
     for (const std::string& name : source.names())
         if (is_foreign(config, name)) builder.add_foreign(name, source.dims(name));
     return builder.take();

@@ -43,6 +43,8 @@ public:
 
     /// The name of a setting in this family; "" when the family has none.
     std::string name(Setting setting) const;
+    /// The file has a key that says it.
+    bool says(Setting setting) const { return key_in_file(setting) != nullptr; }
     /// The value in the file, else what stands for an absent key, else nullptr.
     const Json* find(Setting setting) const;
 

@@ -122,6 +122,7 @@ std::span<const std::string_view> foreign_tensors() {
 
 bool is_vector(TensorRole role) {
     switch (role) {
+        case TensorRole::layer_projection_norm:
         case TensorRole::attention_norm:
         case TensorRole::attention_post_norm:
         case TensorRole::query_norm:
@@ -133,9 +134,16 @@ bool is_vector(TensorRole role) {
         case TensorRole::delta_decay_bias:
         case TensorRole::delta_norm:
         case TensorRole::mlp_norm:
+        case TensorRole::mlp_own_post_norm:
         case TensorRole::mlp_post_norm:
+        case TensorRole::expert_norm:
+        case TensorRole::expert_post_norm:
+        case TensorRole::router_scale:
         case TensorRole::router_bias:
+        case TensorRole::expert_scale:
         case TensorRole::shared_switch:
+        case TensorRole::layer_input_norm:
+        case TensorRole::layer_scalar:
         case TensorRole::final_norm: return true;
         default: return false;
     }

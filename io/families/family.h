@@ -81,11 +81,22 @@ enum class Setting : std::uint8_t {
     score_softcap,
     logit_softcap,
     use_head_norm,
+    // Layers without windows that have heads of their own kind (Gemma 4).
+    full_head_dim,
+    full_kv_heads,
+    layer_overrides,    ///< an object: of layers by number
+    keys_are_values,    ///< in layers without windows
+    shared_key_layers,  ///< so many last layers use the keys of an earlier one
+    double_wide,        ///< the MLPs of those are twice as wide
+    // Inputs of every block (Gemma 4).
+    layer_input_width,
+    layer_input_vocab,
     // Queries that grow with the position (Llama 4).
     query_growth_on,
     query_growth,
     query_period,
     // Mixtures.
+    mixture_on,  ///< blocks have a mixture beside their MLP
     experts,
     active_experts,
     expert_width,
@@ -174,11 +185,14 @@ struct FamilyFeatures {
     bool latent = false;             ///< attention is latent
     bool delta_interleaved = false;  ///< GatedDeltaConfig::interleaved
     bool scaled_embedding = false;   ///< by the root of hidden_size
-    bool growing_queries = false;    ///< rope_parameters say how, beyond the original context
+    bool value_norm = false;
+    double score_scale = 0;        ///< above 0: AttentionConfig::scale
+    bool growing_queries = false;  ///< rope_parameters say how, beyond the original context
     bool clamped_swiglu = false;
     bool mxfp4 = false;  ///< files may hold experts in blocks of MXFP4
     LayerPattern layers = LayerPattern::full;
     std::int64_t window_pattern = 1;
+    bool ends_full = false;  ///< the last layer has no window
     Turning turning = Turning::all;
     MixtureConfig::Weight routing = MixtureConfig::Weight::softmax;
     bool normalized = false;  ///< the weights of chosen experts, whatever keys say
@@ -190,6 +204,7 @@ struct GgufTraits {
     /// Rows of q and k stand with the two halves of every rotary pair side by side.
     bool interleaved_pairs = false;
     bool folded_norms = false;  ///< norms of kind 1 + w hold the sum
+    bool rope_by_type = false;  ///< rope_freqs.weight is of layers without windows
     bool delta_tiled = false;   ///< value heads stand tiled over key heads, -exp(A_log) is stored
     bool exact_yarn = false;    ///< yarn's ends are not rounded, which metadata cannot say
     bool normalized = false;    ///< weights of experts add up to 1 where metadata does not say

@@ -45,6 +45,8 @@ MixtureConfig read_mixture(const ConfigReader& reader, std::int64_t width, Activ
     const FamilyFeatures& features = reader.family().features;
     MixtureConfig mixture;
     if (reader.find(Setting::experts) == nullptr) return mixture;
+    if (reader.find(Setting::mixture_on) != nullptr && !reader.flag(Setting::mixture_on))
+        return mixture;
     mixture.n_experts = reader.integer(Setting::experts, 0, 65536);
     if (mixture.n_experts == 0) return mixture;
     mixture.weight = features.routing;
@@ -136,13 +138,13 @@ std::vector<FeedForwardConfig> read_feed_forward(const ConfigReader& reader,
     mlp.activation = activation;
     mlp.gated = !reader.family().features.plain_mlp;
     const std::vector<bool> sparse = sparse_blocks(reader, n_layers);
+    const bool beside = reader.find(Setting::mixture_on) != nullptr;
     std::vector<FeedForwardConfig> blocks;
     for (std::int64_t i = 0; i < n_layers; ++i) {
         FeedForwardConfig block;
-        if (mixture.n_experts > 0 && sparse[static_cast<std::size_t>(i)])
-            block.mixture = mixture;
-        else
-            block.mlp = mlp;
+        const bool mixed = mixture.n_experts > 0 && sparse[static_cast<std::size_t>(i)];
+        if (mixed) block.mixture = mixture;
+        if (!mixed || beside) block.mlp = mlp;
         blocks.push_back(block);
     }
     return blocks;

@@ -77,15 +77,62 @@ private:
     }
 
     void check_heads() const {
+        const std::int64_t full = full_head_dim();
+        for (const char* key : {"attention.value_length_swa", "rope.dimension_count_swa"})
+            if (by_type() && data_.integer(key).value_or(head_dim_) != head_dim_)
+                data_.fail(data_.key(key), "a length other than that of keys");
         const auto values = data_.integer("attention.value_length");
-        if (values.value_or(head_dim_) != head_dim_)
+        if (values.value_or(full) != full)
             data_.fail(data_.key("attention.value_length"),
                        "a value length other than the key length");
         const bool partial = find_key(data_.family(), Setting::partial_rotary) != nullptr ||
                              find_key(data_.family(), Setting::rotary_dim) != nullptr;
         const auto turned = data_.integer("rope.dimension_count");
-        if (!partial && turned.value_or(head_dim_) != head_dim_)
+        if (!partial && turned.value_or(full) != full)
             data_.fail(data_.key("rope.dimension_count"), "rotation of a part of a head");
+    }
+
+    /// Layers without windows have heads of their own kind, and turn in their own way.
+    bool by_type() const { return data_.family().gguf.rope_by_type; }
+    std::int64_t full_head_dim() const {
+        const ConfigKey* key = find_key(data_.family(), Setting::full_head_dim);
+        return key == nullptr ? head_dim_ : data_.integer(key->gguf).value_or(head_dim_);
+    }
+    /// Nothing where the key is a single number, or absent.
+    std::optional<std::vector<std::int64_t>> list_of(const std::string& key) const {
+        const GgufValue* value = file_.find(key);
+        if (value == nullptr || value->type != GgufType::array) return std::nullopt;
+        return file_.get_ints(key);
+    }
+    /// The number that a key lists for the layers that have windows, or for those that have none.
+    /// Nothing where there are no such layers.
+    std::optional<std::int64_t> number_of(const char* name, bool windowed) const {
+        const std::string key = data_.key(name);
+        const std::optional<std::vector<std::int64_t>> list = list_of(key);
+        if (!list) return data_.integer(name);
+        const std::vector<bool> windows = data_.windows();
+        std::optional<std::int64_t> number;
+        for (std::size_t l = 0; l < std::min(list->size(), windows.size()); ++l) {
+            if (windows[l] != windowed) continue;
+            if (number && *number != (*list)[l]) data_.fail(key, "differs from layer to layer");
+            number = (*list)[l];
+        }
+        return number;
+    }
+    /// Layers without windows have keys and no values.
+    bool keys_are_values() const {
+        const std::vector<bool> windows = data_.windows();
+        for (std::int64_t l = 0; l < data_.n_layers(); ++l)
+            if (!windows[static_cast<std::size_t>(l)] &&
+                data_.tensor(TensorRole::key, l, ".weight") != nullptr)
+                return data_.tensor(TensorRole::value, l, ".weight") == nullptr;
+        return false;
+    }
+    /// Of the MLPs: those of the first and of the last layer.
+    std::pair<std::int64_t, std::int64_t> mlp_widths(const char* name) const {
+        const auto list = list_of(data_.key(name));
+        if (!list || list->empty()) return {data_.required(name), data_.required(name)};
+        return {list->front(), list->back()};
     }
 
     /// Blocks that have a router, and those that have none.
@@ -152,6 +199,8 @@ private:
             case Setting::head_dim: return head_dim_;
             case Setting::kv_heads: return kv_heads(key);
             case Setting::intermediate_size:
+                if (by_type()) return mlp_widths(key.gguf).first;
+                [[fallthrough]];
             case Setting::max_position:
                 if (key.gguf == nullptr) return std::nullopt;
                 return data_.required(key.gguf);
@@ -166,6 +215,11 @@ private:
             case Setting::score_softcap:
             case Setting::logit_softcap:
             case Setting::routed_scale: return real_or_fallback(key);
+            case Setting::rope_parameters:
+                if (!by_type()) return std::nullopt;
+                return gguf_rope_by_type(data_, theta_,
+                                         data_.real("rope.freq_base_swa").value_or(10000.0),
+                                         full_head_dim());
             case Setting::rope_scaling: return gguf_rope_scaling(data_, theta_, turning_dims());
             case Setting::original_max_position:
                 if (const auto original = data_.integer("rope.scaling.original_context_length"))
@@ -194,6 +248,19 @@ private:
                 const bool wide = data_.n_layers() == data_.family().gguf.wide_query_layers;
                 return wide ? hidden_ / heads_ : head_dim_;
             }
+            case Setting::full_head_dim: return full_head_dim();
+            case Setting::full_kv_heads: {
+                const auto count = number_of("attention.head_count_kv", false);
+                return count ? Json(*count) : Json();
+            }
+            case Setting::keys_are_values: return keys_are_values();
+            case Setting::double_wide: {
+                const auto [first, last] = mlp_widths(metadata_key(Setting::intermediate_size));
+                return last != first;
+            }
+            case Setting::layer_input_vocab: return vocab_;
+            case Setting::shared_key_layers:
+            case Setting::layer_input_width: return data_.integer(key.gguf).value_or(0);
             case Setting::use_head_norm: return has(TensorRole::query_norm);
             case Setting::bos_ids: return token_ids(file_, {"tokenizer.ggml.bos_token_id"}, vocab_);
             case Setting::eos_ids:
@@ -206,6 +273,7 @@ private:
 
     std::optional<Json> mixture_value(const ConfigKey& key) const {
         switch (key.setting) {
+            case Setting::mixture_on: return has(TensorRole::router);
             case Setting::experts:
             case Setting::active_experts:
             case Setting::expert_groups:
@@ -223,6 +291,7 @@ private:
             case Setting::query_rank: return number_or_null(key);
             case Setting::expert_width:
                 if (const std::int64_t width = extent(TensorRole::expert_down, 0)) return width;
+                if (find_key(data_.family(), Setting::mixture_on) != nullptr) return std::nullopt;
                 return data_.required("expert_feed_forward_length");
             case Setting::shared_width: return extent(TensorRole::shared_down, 0);
             case Setting::shared_experts: {
@@ -261,6 +330,7 @@ private:
     }
     Json kv_heads(const ConfigKey& key) const {
         if (latent()) return heads_;
+        if (by_type()) return number_of(key.gguf, true).value_or(heads_);
         const std::string name = data_.key(key.gguf);
         const GgufValue* value = file_.find(name);
         if (value == nullptr || value->type != GgufType::array)

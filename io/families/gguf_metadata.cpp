@@ -75,7 +75,8 @@ bool fits_gating(std::int64_t gating, MixtureConfig::Weight weight) {
 }  // namespace
 
 std::string gguf_weight_name(const std::string& name) {
-    const bool whole = name.ends_with(".bias") || name.ends_with(".ssm_a");
+    const bool whole =
+        name.ends_with(".bias") || name.ends_with(".scale") || name.ends_with(".ssm_a");
     return whole ? name : name + ".weight";
 }
 
@@ -96,7 +97,8 @@ const Family& gguf_family(const GgufFile& file, std::span<const Family> table) {
     for (const Family& family : table) {
         if (name != family.gguf.architecture || name.empty()) continue;
         known = true;
-        if ((find_key(family, Setting::experts) != nullptr) != (experts > 0)) continue;
+        const bool either = find_key(family, Setting::mixture_on) != nullptr;
+        if (!either && (find_key(family, Setting::experts) != nullptr) != (experts > 0)) continue;
         if (windows && find_key(family, Setting::sliding_window) == nullptr) continue;
         if (experts == 0 || fits_gating(gating, family.features.routing)) return family;
         if (!said && unsaid == nullptr) unsaid = &family;
@@ -157,6 +159,15 @@ std::vector<bool> GgufMetadata::flags(std::string_view name) const {
     return {numbers->begin(), numbers->end()};
 }
 
+std::vector<bool> GgufMetadata::windows() const {
+    std::vector<bool> list = flags("attention.sliding_window_pattern");
+    const std::int64_t nth = family_.features.window_pattern;
+    for (auto l = static_cast<std::int64_t>(list.size()); l < n_layers_; ++l)
+        list.push_back((l + 1) % nth != 0);
+    list.resize(static_cast<std::size_t>(n_layers_));
+    return list;
+}
+
 void GgufMetadata::fail(const std::string& key, const std::string& what) const {
     throw Error(what + ", which is not supported", file_.path() + ": " + key,
                 "start from the checkpoint's safetensors, or use another model");
@@ -188,14 +199,15 @@ void GgufMetadata::check_values() const {
     if (real("attention.max_alibi_bias").value_or(0) != 0)
         fail(key("attention.max_alibi_bias"), "a bias by distance");
     if (const auto local = integer("rope.dimension_count_swa"))
-        if (*local != integer("rope.dimension_count")
+        if (*local != (family_.gguf.rope_by_type ? integer("attention.key_length_swa")
+                                                 : integer("rope.dimension_count"))
                           .value_or(integer("attention.key_length").value_or(*local)))
             fail(key("rope.dimension_count_swa"), "another part of heads that turns in windows");
     if (find_key(family_, Setting::expert_groups) == nullptr &&
         integer("expert_group_count").value_or(1) > 1)
         fail(key("expert_group_count"),
              fmt::format("experts in {} groups", *integer("expert_group_count")));
-    if (find_key(family_, Setting::local_rope_theta) == nullptr)
+    if (find_key(family_, Setting::local_rope_theta) == nullptr && !family_.gguf.rope_by_type)
         if (const auto local = real("rope.freq_base_swa"))
             if (*local != real("rope.freq_base").value_or(*local))
                 fail(key("rope.freq_base_swa"), "another base of rotary positions in windows");
@@ -208,7 +220,9 @@ void GgufMetadata::check_keys() const {
         const auto in = [&](const auto& list) {
             return std::find(list.begin(), list.end(), name) != list.end();
         };
-        return in(read_keys) || in(harmless_keys) || in(family_.gguf.ignored_keys) ||
+        // Its value is checked with that of keys.
+        const bool by_type = family_.gguf.rope_by_type && name == "attention.value_length_swa";
+        return by_type || in(read_keys) || in(harmless_keys) || in(family_.gguf.ignored_keys) ||
                std::any_of(family_.keys.begin(), family_.keys.end(),
                            [&](const ConfigKey& k) { return k.gguf != nullptr && name == k.gguf; });
     };

@@ -38,6 +38,8 @@ public:
     std::int64_t required(std::string_view name) const;
     /// An array of booleans, or of integers that stand for such.
     std::vector<bool> flags(std::string_view name) const;
+    /// Which layers have windows, as the file lists them, else by the family's own rule.
+    std::vector<bool> windows() const;
     std::optional<double> real(std::string_view name) const { return file_.get_float(key(name)); }
     [[noreturn]] void fail(const std::string& key, const std::string& what) const;
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <optional>
@@ -111,10 +112,35 @@ Json yarn_scaling(const GgufMetadata& data, double factor) {
     return json;
 }
 
+/// The share of pairs that turn, where the others have divisors so large that they do not.
+double turning_share(const GgufFile& file, const std::vector<double>& factors) {
+    const auto still = [](double factor) { return factor >= 1e20; };
+    const auto end = std::find_if(factors.begin(), factors.end(), still);
+    const bool plain = std::all_of(factors.begin(), end, [](double f) { return f == 1.0; });
+    if (!plain || !std::all_of(end, factors.end(), still) || end == factors.begin())
+        throw Error("frequency factors that neither keep nor stop a pair are not supported",
+                    file.path() + ": " + plain_factors, "convert the model again");
+    return static_cast<double>(end - factors.begin()) / static_cast<double>(factors.size());
+}
+
 }  // namespace
 
 bool is_rope_factors(std::string_view name) {
     return name == plain_factors || name == short_factors || name == long_factors;
+}
+
+Json gguf_rope_by_type(const GgufMetadata& data, double theta, double window_theta,
+                       std::int64_t dims) {
+    for (const char* name : {"rope.scaling.factor", "rope.scale_linear"})
+        if (data.real(name).value_or(1) != 1) data.fail(data.key(name), "scaled positions");
+    Json full = {{"rope_type", "default"}, {"rope_theta", theta}};
+    if (const GgufTensor* factors = data.file().find_tensor(plain_factors)) {
+        full["rope_type"] = "proportional";
+        full["partial_rotary_factor"] =
+            turning_share(data.file(), read_factors(data.file(), *factors, dims / 2));
+    }
+    return {{"full_attention", full},
+            {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", window_theta}}}};
 }
 
 Json gguf_rope_scaling(const GgufMetadata& data, double theta, std::int64_t dims) {

@@ -15,4 +15,9 @@ bool is_rope_factors(std::string_view name);
 /// Throws Error on a scaling that is not known.
 Json gguf_rope_scaling(const GgufMetadata& data, double theta, std::int64_t dims);
 
+/// rope_parameters where layers with windows turn in their own way: with theta alone, and the others
+/// with `dims` dimensions a head, some of whose pairs rope_freqs.weight may keep from turning.
+Json gguf_rope_by_type(const GgufMetadata& data, double theta, double window_theta,
+                       std::int64_t dims);
+
 }  // namespace vq

@@ -171,11 +171,10 @@ std::vector<GgufSource> gguf_sources(const ModelConfig& config,
         if (row.model_type == config.architecture) family = &row;
     VQ_ASSERT(family != nullptr);
     Lister lister(*family, has);
-    lister.add(config.embedding, {});
-    for (const LayerConfig& layer : config.layers)
-        for (const ModelTensor& tensor : layer.tensors) lister.add(tensor, layer);
-    lister.add(config.final_norm, {});
-    lister.add(config.head, {});
+    for_each_tensor(config, [&](const ModelTensor& tensor, const LayerConfig* layer) {
+        lister.add(tensor, layer == nullptr ? LayerConfig() : *layer);
+    });
+    if (config.tie_embeddings) lister.add(config.head, {});  // which a file may have all the same
     return lister.take();
 }
 

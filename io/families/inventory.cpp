@@ -20,18 +20,27 @@ const char* mixer_name(Mixer mixer) {
 
 // What a token reads of `weights` of this tensor.
 double active_share(const LayerConfig* layer, const ModelTensor& tensor) {
-    if (tensor.role == TensorRole::embedding) return 0;  // a single row
+    if (tensor.role == TensorRole::embedding || tensor.role == TensorRole::layer_embedding)
+        return 0;  // a single row
     return layer == nullptr || tensor.expert < 0 ? 1 : layer->mixture.active_share();
+}
+
+// Of a tensor that is in no group.
+const char* name_outside(TensorRole role) {
+    switch (role) {
+        case TensorRole::embedding: return "embedding";
+        case TensorRole::layer_embedding: return "layer_embedding";
+        case TensorRole::layer_projection: return "layer_projection";
+        case TensorRole::head: return "head";
+        default: return "other";
+    }
 }
 
 class Count {
 public:
     void add(const LayerConfig* layer, const ModelTensor& tensor) {
         const auto kind = group_of(tensor.role);
-        const std::string name = kind                                   ? group_name(*kind)
-                                 : tensor.role == TensorRole::embedding ? "embedding"
-                                 : tensor.role == TensorRole::head      ? "head"
-                                                                        : "other";
+        const std::string name = kind ? group_name(*kind) : name_outside(tensor.role);
         auto part = std::find_if(parts_.begin(), parts_.end(),
                                  [&](const Part& p) { return p.what.name == name; });
         if (part == parts_.end()) {
@@ -76,9 +85,11 @@ private:
 ModelInventory take_inventory(const ModelConfig& config) {
     ModelInventory all;
     Count count;
-    count.add(nullptr, config.embedding);
+    for_each_tensor(config, [&](const ModelTensor& tensor, const LayerConfig* layer) {
+        count.add(layer, tensor);
+    });
+    if (config.tie_embeddings) count.tie();
     for (const LayerConfig& layer : config.layers) {
-        for (const ModelTensor& tensor : layer.tensors) count.add(&layer, tensor);
         const std::string name = mixer_name(layer.mixer);
         const auto mixer = std::find_if(all.mixers.begin(), all.mixers.end(),
                                         [&](const MixerCount& m) { return m.name == name; });
@@ -91,11 +102,6 @@ ModelInventory take_inventory(const ModelConfig& config) {
         all.experts = std::max(all.experts, layer.mixture.n_experts);
         all.active_experts = std::max(all.active_experts, layer.mixture.n_active);
     }
-    count.add(nullptr, config.final_norm);
-    if (config.tie_embeddings)
-        count.tie();
-    else
-        count.add(nullptr, config.head);
     all.parts = count.parts();
     for (const ModelPart& part : all.parts) {
         all.weights += part.weights;

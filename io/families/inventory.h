@@ -12,7 +12,8 @@ namespace vq {
 
 /// Tensors of all blocks that are for the same thing.
 struct ModelPart {
-    std::string name;          ///< "embedding", "head", "other", or of a group: "qkv", "down", ...
+    /// "embedding", "layer_embedding", "layer_projection", "head", "other", or of a group: "qkv", ...
+    std::string name;
     bool linear = false;       ///< a group of linear layers: what --bits counts
     std::int64_t tensors = 0;  ///< biases not counted
     std::int64_t weights = 0;  ///< biases counted

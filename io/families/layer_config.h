@@ -74,6 +74,11 @@ struct AttentionConfig {
     std::int64_t chunk = 0;     ///< above 0: only keys of the query's own chunk are seen
     HeadNorm head_norm = HeadNorm::none;
     bool sinks = false;
+    bool value_norm = false;       ///< heads of v go through an RMS norm without weights
+    bool keys_are_values = false;  ///< v is what becomes k, before its norm and turning
+    /// From 0 on: keys and values are those of this block, which comes before and lends them.
+    int keys_from = -1;
+    bool lends_keys = false;
     bool output_gate = false;  ///< q has twice the rows: of each head q, then a gate of its output
     /// Above 0: a query at position p is multiplied by
     /// 1 + query_growth * log(1 + floor((p + query_shift) / query_period)).
@@ -107,7 +112,7 @@ struct ShortConvConfig {
 };
 
 struct MlpConfig {
-    std::int64_t width = 0;  ///< 0: the block has none of its own
+    std::int64_t width = 0;  ///< 0: the block has none
     Activation activation = Activation::silu;
     bool gated = true;  ///< down(act(gate x) * up x), else down(act(up x))
 };
@@ -185,8 +190,11 @@ struct LayerConfig {
     double residual_scale = 1;  ///< of what mixer and MLP add
     MlpConfig mlp;
     MixtureConfig mixture;
+    std::int64_t layer_input = 0;      ///< width of its part of LayerInputs; 0: it has none
     std::vector<ModelTensor> tensors;  ///< in the order of the network
 
+    /// Mixture and MLP stand side by side, each with norms of its own.
+    bool mlp_beside_mixture() const { return mlp.width > 0 && mixture.n_experts > 0; }
     /// The block must have such a tensor: its absence is a fault of the program.
     const ModelTensor& tensor(TensorRole role) const;
     /// Null where the block has none.

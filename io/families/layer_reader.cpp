@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "io/families/head_sizes.h"
 #include "io/families/rope_config.h"
 
 namespace vq {
@@ -95,7 +96,8 @@ std::vector<LayerType> layer_types(const ConfigReader& reader, std::int64_t n_la
     std::vector<LayerType> types;
     for (std::int64_t i = 0; i < n_layers; ++i) {
         if (list == nullptr) {
-            types.push_back(pattern_type(reader, i, n_layers, window));
+            const bool last = i + 1 == n_layers && reader.family().features.ends_full;
+            types.push_back(last ? LayerType::full : pattern_type(reader, i, n_layers, window));
             continue;
         }
         const Json& type = (*list)[static_cast<std::size_t>(i)];
@@ -110,6 +112,9 @@ std::vector<LayerType> layer_types(const ConfigReader& reader, std::int64_t n_la
         }
         types.push_back(found->second);
     }
+    // Other programs take it for one without, with a warning.
+    if (reader.family().features.ends_full && types.back() == LayerType::window)
+        reader.fail(fmt::format("{}: the last layer has a window", name));
     return types;
 }
 
@@ -118,15 +123,21 @@ void check_width(const ConfigReader& reader, std::int64_t heads, std::int64_t si
         reader.fail(fmt::format("{} heads of {} are absurdly wide", heads, size));
 }
 
+void check_heads(const ConfigReader& reader, const AttentionConfig& heads) {
+    if (heads.n_heads % heads.n_kv_heads != 0)
+        reader.fail(fmt::format("{} {} is not a multiple of {} {}", reader.name(Setting::heads),
+                                heads.n_heads, reader.name(Setting::kv_heads), heads.n_kv_heads));
+    if (heads.head_dim % 2 != 0)
+        reader.fail(fmt::format("head_dim {} is odd, rotary positions need pairs", heads.head_dim));
+    check_width(reader, heads.n_heads, heads.head_dim);
+}
+
 /// What the heads of all layers have in common.
 AttentionConfig read_attention(const ConfigReader& reader, std::int64_t hidden_size) {
     const FamilyFeatures& features = reader.family().features;
     AttentionConfig heads;
     heads.n_heads = reader.integer(Setting::heads, 1, 65536);
     heads.n_kv_heads = reader.integer_or(Setting::kv_heads, heads.n_heads, 1, 65536);
-    if (heads.n_heads % heads.n_kv_heads != 0)
-        reader.fail(fmt::format("{} {} is not a multiple of {} {}", reader.name(Setting::heads),
-                                heads.n_heads, reader.name(Setting::kv_heads), heads.n_kv_heads));
     const bool whole = hidden_size % heads.n_heads == 0;
     if (!whole && reader.name(Setting::head_dim).empty())
         reader.fail(fmt::format("{} {} is not a multiple of {} {}",
@@ -135,19 +146,19 @@ AttentionConfig read_attention(const ConfigReader& reader, std::int64_t hidden_s
     heads.head_dim =
         whole ? reader.integer_or(Setting::head_dim, hidden_size / heads.n_heads, 1, 65536)
               : reader.integer(Setting::head_dim, 1, 65536);
-    if (heads.head_dim % 2 != 0)
-        reader.fail(fmt::format("head_dim {} is odd, rotary positions need pairs", heads.head_dim));
-    check_width(reader, heads.n_heads, heads.head_dim);
+    check_heads(reader, heads);
     heads.scale = 1.0 / std::sqrt(static_cast<double>(heads.head_dim));
     if (reader.find(Setting::query_scalar) != nullptr)
         heads.scale = 1.0 / std::sqrt(reader.positive(Setting::query_scalar));
     if (reader.find(Setting::score_multiplier) != nullptr)
         heads.scale = reader.positive(Setting::score_multiplier);
+    if (features.score_scale > 0) heads.scale = features.score_scale;
     heads.softcap = reader.positive_or(Setting::score_softcap, 0);
     if (reader.find(Setting::use_head_norm) == nullptr || reader.flag(Setting::use_head_norm))
         heads.head_norm = features.head_norm;
     heads.sinks = features.sinks;
     heads.output_gate = features.output_gate;
+    heads.value_norm = features.value_norm;
     return heads;
 }
 
@@ -237,20 +248,26 @@ void read_layers(const ConfigReader& reader, ModelConfig& config) {
     LayerConfig usual;
     usual.parallel = features.parallel;
     usual.residual_scale = reader.positive_or(Setting::residual_multiplier, 1);
+    usual.layer_input = config.layer_inputs.width;
     AttentionConfig heads;
-    std::int64_t head_dim = 0;
-    if (features.latent) {
+    if (features.latent)
         usual.latent = read_latent(reader);
-        head_dim = usual.latent.rope_dim;
-    } else {
+    else
         heads = read_attention(reader, config.hidden_size);
-        head_dim = heads.head_dim;
-    }
-    const RopeReading rope = read_rope(reader, head_dim, false);
+    std::vector<bool> windowed;
+    for (const LayerType type : types) windowed.push_back(type == LayerType::window);
+    const std::vector<HeadSizes> sizes =
+        read_head_sizes(reader, {heads.head_dim, heads.n_kv_heads}, windowed);
+    const auto head_dim = [&](bool in_window) {
+        if (features.latent) return usual.latent.rope_dim;
+        const auto at = std::find(windowed.begin(), windowed.end(), in_window) - windowed.begin();
+        return at < n_layers ? sizes[static_cast<std::size_t>(at)].head_dim : heads.head_dim;
+    };
+    const RopeReading rope = read_rope(reader, head_dim(false), false);
     config.ropes.push_back(rope.rope);
     const bool two_ropes = features.rope_by_layer_type &&
-                           std::find(types.begin(), types.end(), LayerType::window) != types.end();
-    if (two_ropes) config.ropes.push_back(read_rope(reader, head_dim, true).rope);
+                           std::find(windowed.begin(), windowed.end(), true) != windowed.end();
+    if (two_ropes) config.ropes.push_back(read_rope(reader, head_dim(true), true).rope);
     heads.query_growth = rope.query_growth;
     heads.query_period = rope.query_period;
     usual.latent.scale *= rope.score_scale;
@@ -273,9 +290,15 @@ void read_layers(const ConfigReader& reader, ModelConfig& config) {
                 placed(reader, heads, type, turns(reader, type, i, n_layers, window), window);
             if (two_ropes && type == LayerType::window && layer.attention.rope >= 0)
                 layer.attention.rope = 1;
+            layer.attention.head_dim = sizes[static_cast<std::size_t>(i)].head_dim;
+            layer.attention.n_kv_heads = sizes[static_cast<std::size_t>(i)].n_kv_heads;
+            check_heads(reader, layer.attention);
+            layer.attention.keys_are_values =
+                type == LayerType::full && reader.flag(Setting::keys_are_values);
         }
         config.layers.push_back(std::move(layer));
     }
+    read_shared_keys(reader, config.layers);
 }
 
 }  // namespace vq

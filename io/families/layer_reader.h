@@ -14,7 +14,8 @@ inline constexpr std::int64_t widest_layer = 1 << 22;
 /// model has.
 void read_layers(const ConfigReader& reader, ModelConfig& config);
 
-/// The plain MLP of a block and its mixture of experts: a block has one of them.
+/// The plain MLP of a block and its mixture of experts: a block has one of them, or both side by
+/// side.
 struct FeedForwardConfig {
     MlpConfig mlp;
     MixtureConfig mixture;

@@ -36,6 +36,8 @@ std::optional<GroupKind> group_of(TensorRole role) {
         case TensorRole::shared_gate:
         case TensorRole::shared_up: return GroupKind::shared_gate_up;
         case TensorRole::shared_down: return GroupKind::shared_down;
+        case TensorRole::layer_input_gate: return GroupKind::layer_input_gate;
+        case TensorRole::layer_input_out: return GroupKind::layer_input_out;
         default: return std::nullopt;
     }
 }
@@ -56,6 +58,8 @@ const char* group_name(GroupKind kind) {
         case GroupKind::expert_down: return "expert_down";
         case GroupKind::shared_gate_up: return "shared_gate_up";
         case GroupKind::shared_down: return "shared_down";
+        case GroupKind::layer_input_gate: return "layer_input_gate";
+        case GroupKind::layer_input_out: return "layer_input_out";
     }
     return "";
 }
@@ -93,8 +97,13 @@ std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer) {
 }
 
 std::vector<std::string> table_names(const ModelConfig& config) {
-    if (config.tie_embeddings) return {config.embedding.weight()};
-    return {config.embedding.weight(), config.head.weight()};
+    std::vector<std::string> names = {config.embedding.weight()};
+    if (config.layer_inputs.width > 0)
+        for (const ModelTensor* tensor :
+             {&config.layer_inputs.embedding, &config.layer_inputs.projection})
+            names.push_back(tensor->weight());
+    if (!config.tie_embeddings) names.push_back(config.head.weight());
+    return names;
 }
 
 }  // namespace vq

@@ -28,7 +28,9 @@ enum class GroupKind : std::uint8_t {
     expert_gate_up,
     expert_down,
     shared_gate_up,
-    shared_down
+    shared_down,
+    layer_input_gate,  ///< the stream behind the MLP
+    layer_input_out
 };
 
 /// The group that a tensor of this role belongs to; nothing for norms, routers, what makes the
@@ -51,7 +53,7 @@ struct LinearGroup {
 /// their inputs arise.
 std::vector<LinearGroup> linear_groups(const ModelConfig& config, Index layer);
 
-/// The matrices with a row for each word of the vocabulary: the embedding, then a head of its own.
+/// The matrices outside of blocks: the embedding, what makes the blocks' inputs, a head of its own.
 /// All tensors that are neither these nor in a group are small and kept as they are.
 std::vector<std::string> table_names(const ModelConfig& config);
 

@@ -67,6 +67,20 @@ void read_scalars(const ConfigReader& reader, ModelConfig& config) {
     config.logit_softcap = reader.positive_or(Setting::logit_softcap, 0);
 }
 
+void read_layer_inputs(const ConfigReader& reader, ModelConfig& config) {
+    const std::int64_t width = reader.integer_or(Setting::layer_input_width, 0, 0, 65536);
+    config.layer_inputs.width = width;
+    if (width == 0) return;
+    const std::int64_t words = reader.integer(Setting::layer_input_vocab, 1, 1 << 24);
+    if (words != config.vocab_size)
+        reader.fail_unsupported(
+            reader.name(Setting::layer_input_vocab), words,
+            fmt::format("{} (as {})", config.vocab_size, reader.name(Setting::vocab_size)));
+    if (width * reader.integer(Setting::layers, 1, 4096) > widest_layer)
+        reader.fail(
+            fmt::format("{} {} is absurdly wide", reader.name(Setting::layer_input_width), width));
+}
+
 std::int64_t stretched_positions(const ConfigReader& reader, std::int64_t positions,
                                  double factor) {
     const double longest = std::floor(static_cast<double>(positions) * std::max(factor, 1.0));
@@ -131,6 +145,7 @@ ModelConfig parse_hf_config(std::string_view json_text, const std::string& where
     config.bos_ids = reader.ids(Setting::bos_ids, config.vocab_size, config.notes);
     config.eos_ids = reader.ids(Setting::eos_ids, config.vocab_size, config.notes);
     read_scalars(reader, config);
+    read_layer_inputs(reader, config);
     read_layers(reader, config);
     // Frequencies that follow the length are meant for longer texts than the model was trained on.
     const RopeConfig& rope = config.ropes.front();
@@ -150,6 +165,12 @@ void untie(ModelConfig& config) {
     json[tie_key] = false;
     if (json.contains(text_key)) json[text_key][tie_key] = false;
     config.hf_json = json.dump(2) + "\n";
+}
+
+bool is_unused(const ModelConfig& config, std::string_view name) {
+    return std::any_of(config.unused.begin(), config.unused.end(), [&](const ModelTensor& t) {
+        return name == t.weight() || name == t.bias_name();
+    });
 }
 
 bool is_foreign(const ModelConfig& config, std::string_view name) {

@@ -15,6 +15,16 @@
 
 namespace vq {
 
+/// What every block takes of a token beside the stream (Gemma 4): with x the scaled embedding of a
+/// token and e its row of `embedding`, the part of each block, `width` values, is
+///   (norm(projection x / sqrt(hidden)) + sqrt(width) e) / sqrt(2)
+struct LayerInputs {
+    std::int64_t width = 0;  ///< 0: there are none
+    ModelTensor embedding;
+    ModelTensor projection;
+    ModelTensor norm;
+};
+
 struct ModelConfig {
     std::string architecture;  ///< the family's name, for messages
     std::int64_t vocab_size = 0;
@@ -28,6 +38,7 @@ struct ModelConfig {
     std::vector<RopeConfig> ropes;  ///< AttentionConfig::rope says which
     bool tie_embeddings = false;    ///< the embedding serves as head; the file has no head
     ModelTensor embedding;
+    LayerInputs layer_inputs;
     std::vector<LayerConfig> layers;
     ModelTensor final_norm;
     ModelTensor head;
@@ -35,6 +46,8 @@ struct ModelConfig {
     std::vector<std::int64_t> eos_ids;
     /// Beginnings of names of tensors that the text model has no use for: they stay as they are.
     std::vector<std::string> foreign;
+    /// Tensors that files may hold although no block has use for them: they are left out.
+    std::vector<ModelTensor> unused;
     std::vector<std::string> notes;  ///< what a user of the file should know
     std::string hf_json;             ///< config.json verbatim, or synthesised from GGUF metadata
 
@@ -43,8 +56,27 @@ struct ModelConfig {
     const ModelTensor& output() const { return tie_embeddings ? embedding : head; }
 };
 
+/// Every tensor of the model, in the order of the network, with its block or null.
+template <class F>
+void for_each_tensor(const ModelConfig& config, F&& use) {
+    constexpr const LayerConfig* of_model = nullptr;
+    use(config.embedding, of_model);
+    if (config.layer_inputs.width > 0)
+        for (const ModelTensor* tensor :
+             {&config.layer_inputs.embedding, &config.layer_inputs.projection,
+              &config.layer_inputs.norm})
+            use(*tensor, of_model);
+    for (const LayerConfig& layer : config.layers)
+        for (const ModelTensor& tensor : layer.tensors) use(tensor, &layer);
+    use(config.final_norm, of_model);
+    if (!config.tie_embeddings) use(config.head, of_model);
+}
+
 /// A tensor is none of the model's own, see ModelConfig::foreign.
 bool is_foreign(const ModelConfig& config, std::string_view name);
+
+/// A tensor that no block has use for, see ModelConfig::unused.
+bool is_unused(const ModelConfig& config, std::string_view name);
 
 /// The head is a tensor of its own: config and its JSON say so from now on.
 void untie(ModelConfig& config);

@@ -41,16 +41,18 @@ bool is_called_for(const ConfigReader& reader, const LayerConfig& layer, TensorR
     const bool attention = layer.mixer == Mixer::attention;
     const bool latent = layer.mixer == Mixer::latent_attention;
     const bool mixture = layer.mixture.n_experts > 0;
+    const bool own_keys = layer.attention.keys_from < 0;
     switch (role) {
         case TensorRole::query: return attention || (latent && layer.latent.query_rank == 0);
-        case TensorRole::key:
-        case TensorRole::value:
+        case TensorRole::key: return attention && own_keys;
+        case TensorRole::value: return attention && own_keys && !layer.attention.keys_are_values;
         case TensorRole::query_key_value: return attention;
         case TensorRole::attention_out: return attention || latent;
         case TensorRole::query_norm:
         case TensorRole::key_norm:
             return attention && layer.attention.head_norm != HeadNorm::none &&
-                   layer.attention.head_norm != HeadNorm::unit_after_rope;
+                   layer.attention.head_norm != HeadNorm::unit_after_rope &&
+                   (own_keys || role == TensorRole::query_norm);
         case TensorRole::sinks: return attention && layer.attention.sinks;
         case TensorRole::latent_query_down:
         case TensorRole::latent_query_norm:
@@ -77,6 +79,8 @@ bool is_called_for(const ConfigReader& reader, const LayerConfig& layer, TensorR
         case TensorRole::gate_up:
         case TensorRole::down: return layer.mlp.width > 0;
         case TensorRole::router:
+        case TensorRole::router_scale:
+        case TensorRole::expert_scale:
         case TensorRole::expert_gate:
         case TensorRole::expert_up:
         case TensorRole::expert_gate_up:
@@ -88,6 +92,12 @@ bool is_called_for(const ConfigReader& reader, const LayerConfig& layer, TensorR
         case TensorRole::shared_up:
         case TensorRole::shared_down:
         case TensorRole::shared_switch: return mixture && layer.mixture.shared_width > 0;
+        case TensorRole::mlp_own_post_norm:
+        case TensorRole::expert_norm:
+        case TensorRole::expert_post_norm: return layer.mlp_beside_mixture();
+        case TensorRole::layer_input_gate:
+        case TensorRole::layer_input_out:
+        case TensorRole::layer_input_norm: return layer.layer_input > 0;
         default: return true;
     }
 }
@@ -113,19 +123,38 @@ public:
         for (const TensorNames& names : reader_.family().tensors) {
             if (is_of_block(names)) continue;
             ModelTensor tensor = resolve(names, LayerConfig(), 0, -1);
-            if (names.role == TensorRole::embedding) config_.embedding = std::move(tensor);
-            if (names.role == TensorRole::final_norm) config_.final_norm = std::move(tensor);
-            if (names.role == TensorRole::head) config_.head = std::move(tensor);
+            of_model(names.role) = std::move(tensor);
         }
         for (std::int64_t l = 0; l < config_.n_layers(); ++l) block(l);
     }
 
 private:
+    /// Where a tensor that is of no block stands.
+    ModelTensor& of_model(TensorRole role) {
+        switch (role) {
+            case TensorRole::embedding: return config_.embedding;
+            case TensorRole::layer_embedding: return config_.layer_inputs.embedding;
+            case TensorRole::layer_projection: return config_.layer_inputs.projection;
+            case TensorRole::layer_projection_norm: return config_.layer_inputs.norm;
+            case TensorRole::final_norm: return config_.final_norm;
+            default: VQ_ASSERT(role == TensorRole::head); return config_.head;
+        }
+    }
+
+    /// Checkpoints hold keys and values of layers that use those of others.
+    static bool is_unused(const LayerConfig& layer, TensorRole role) {
+        const bool of_keys =
+            role == TensorRole::key || role == TensorRole::value || role == TensorRole::key_norm;
+        return of_keys && layer.mixer == Mixer::attention && layer.attention.keys_from >= 0;
+    }
+
     void block(std::int64_t l) {
         const auto& all = reader_.family().tensors;
         LayerConfig& layer = config_.layers[static_cast<std::size_t>(l)];
         for (auto names = all.begin(); names != all.end();) {
             if (!is_of_block(*names) || !is_called_for(reader_, layer, names->role)) {
+                if (is_unused(layer, names->role))
+                    config_.unused.push_back(resolve(*names, layer, l, -1));
                 ++names;
                 continue;
             }

@@ -18,8 +18,8 @@ using Scaling = RopeConfig::Scaling;
 
 constexpr const char* original_key = "original_max_position_embeddings";
 constexpr const char* usable =
-    "use a model with plain, linear, dynamic, llama3, yarn or longrope "
-    "rotary positions";
+    "use a model with plain, linear, dynamic, llama3, yarn, longrope or "
+    "proportional rotary positions";
 
 /// One of the two objects that say how positions turn, or the part of it for a type of layer.
 class RopeObject {
@@ -198,6 +198,11 @@ void read_scaling(const ConfigReader& reader, const RopeObject& object, RopeConf
         rope.scaling = Scaling::longrope;
         return read_longrope(reader, object, rope);
     }
+    if (type == "proportional") {
+        rope.scaling = Scaling::proportional;
+        rope.factor = object.positive_or("factor", 1);
+        return;
+    }
     if (type != "linear" && type != "llama3" && type != "yarn" && type != "dynamic")
         throw Error("rope type \"" + type.substr(0, 60) + "\" is not supported", reader.where(),
                     usable);
@@ -262,6 +267,12 @@ RopeReading read_rope(const ConfigReader& reader, std::int64_t head_dim, bool wi
             rope.theta = object.positive_or("rope_theta", rope.theta);
         return reading;
     }
+    const Json* own_theta = object.find("rope_theta");
+    if (!windowed && object.by_type() && own_theta != nullptr && reader.says(Setting::rope_theta) &&
+        *own_theta != *reader.find(Setting::rope_theta))
+        reader.fail(fmt::format("{} is {} but {} is {}", reader.name(Setting::rope_theta),
+                                shown(*reader.find(Setting::rope_theta)), object.path("rope_theta"),
+                                shown(*own_theta)));
     rope.theta = object.positive_or("rope_theta", rope.theta);
     read_scaling(reader, object, rope);
     if (!std::isfinite(rope.theta) || !std::isfinite(rope.attention_factor))

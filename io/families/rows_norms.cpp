@@ -79,6 +79,98 @@ Family gemma3() {
         .ignored_keys = {"_sliding_window_pattern", "hidden_act", "cache_implementation"}};
 }
 
+/// Beside Gemma 3's: mixtures beside MLPs, and what every block takes of a token.
+Names gemma4_names() {
+    using enum TensorRole;
+    constexpr Bias all = Bias::if_configured;
+    return with(
+        sandwich_norms(head_norm_names(all, all)),
+        {{layer_embedding, "model.embed_tokens_per_layer", "per_layer_token_embd"},
+         {layer_projection, "model.per_layer_model_projection", "per_layer_model_proj"},
+         {layer_projection_norm, "model.per_layer_projection_norm", "per_layer_proj_norm"},
+         {mlp_own_post_norm, "model.layers.{}.post_feedforward_layernorm_1",
+          "blk.{}.post_ffw_norm_1"},
+         {expert_norm, "model.layers.{}.pre_feedforward_layernorm_2", "blk.{}.pre_ffw_norm_2"},
+         {router, "model.layers.{}.router.proj", "blk.{}.ffn_gate_inp"},
+         {.role = router_scale,
+          .hf = "model.layers.{}.router.scale",
+          .gguf = "blk.{}.ffn_gate_inp.scale",
+          .bare = true},
+         {.role = expert_scale,
+          .hf = "model.layers.{}.router.per_expert_scale",
+          .gguf = "blk.{}.ffn_down_exps.scale",
+          .bare = true},
+         {.role = expert_gate_up,
+          .hf = "model.layers.{}.experts.gate_up_proj[{}]",
+          .gguf = "blk.{}.ffn_gate_up_exps",
+          .bare = true,
+          .experts = ExpertLayout::stacked},
+         {.role = expert_down,
+          .hf = "model.layers.{}.experts.down_proj[{}]",
+          .gguf = "blk.{}.ffn_down_exps",
+          .bare = true,
+          .experts = ExpertLayout::stacked},
+         {expert_post_norm, "model.layers.{}.post_feedforward_layernorm_2",
+          "blk.{}.post_ffw_norm_2"},
+         {layer_input_gate, "model.layers.{}.per_layer_input_gate", "blk.{}.inp_gate"},
+         {layer_input_out, "model.layers.{}.per_layer_projection", "blk.{}.proj"},
+         {layer_input_norm, "model.layers.{}.post_per_layer_input_norm", "blk.{}.post_norm"},
+         {.role = layer_scalar,
+          .hf = "model.layers.{}.layer_scalar",
+          .gguf = "blk.{}.layer_output_scale",
+          .bare = true}});
+}
+
+Family gemma4() {
+    return {.model_type = "gemma4_text",
+            .hf_class = "Gemma4ForCausalLM",
+            .features = {.head_norm = HeadNorm::each_head,
+                         .rope_by_layer_type = true,
+                         .scaled_embedding = true,
+                         .value_norm = true,
+                         .score_scale = 1,
+                         .layers = LayerPattern::windows_but_nth,
+                         .window_pattern = 6,
+                         .ends_full = true,
+                         .normalized = true},
+            .gguf = {.architecture = "gemma4", .rope_by_type = true},
+            .tensors = gemma4_names(),
+            .keys = with(
+                without(gemma_keys(), {rope_scaling, original_max_position}),
+                {{vocab_size, "vocab_size", "vocab_size", "262144"},
+                 {hidden_size, "hidden_size", "embedding_length", "2304"},
+                 {intermediate_size, "intermediate_size", "feed_forward_length", "9216"},
+                 {layers, "num_hidden_layers", "block_count", "30"},
+                 {heads, "num_attention_heads", "attention.head_count", "8"},
+                 {kv_heads, "num_key_value_heads", "attention.head_count_kv", "4"},
+                 {head_dim, "head_dim", "attention.key_length_swa", "256"},
+                 {full_head_dim, "global_head_dim", "attention.key_length", "512"},
+                 {full_kv_heads, "num_global_key_value_heads"},
+                 {layer_overrides, "per_layer_config"},
+                 {keys_are_values, "attention_k_eq_v", nullptr, "false"},
+                 {shared_key_layers, "num_kv_shared_layers", "attention.shared_kv_layers", "0"},
+                 {double_wide, "use_double_wide_mlp", nullptr, "false"},
+                 {layer_input_width, "hidden_size_per_layer_input",
+                  "embedding_length_per_layer_input", "256"},
+                 {layer_input_vocab, "vocab_size_per_layer_input", nullptr, "262144"},
+                 {max_position, "max_position_embeddings", "context_length", "131072"},
+                 {rope_theta, "rope_theta", "rope.freq_base", "1000000.0"},
+                 {rope_parameters, "rope_parameters", nullptr,
+                  R"({"sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+                  "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25,
+                                     "rope_theta": 1000000.0}})"},
+                 {sliding_window, "sliding_window", "attention.sliding_window", "512"},
+                 {layer_types, "layer_types"},
+                 {logit_softcap, "final_logit_softcapping", "final_logit_softcapping"},
+                 {mixture_on, "enable_moe_block", nullptr, "false"},
+                 {experts, "num_experts", "expert_count"},
+                 {active_experts, "top_k_experts", "expert_used_count"},
+                 {expert_width, "moe_intermediate_size", "expert_feed_forward_length"},
+                 // Among tokens of a picture; those of text see what comes before them.
+                 {fixed, "use_bidirectional_attention", nullptr, R"("vision")"}}),
+            .ignored_keys = {"hidden_act", "cache_implementation"}};
+}
+
 // ---- after mixer and MLP alone (OLMo 2) ---------------------------------------------------------
 
 Family olmo2() {
@@ -249,7 +341,7 @@ Family phi() {
 }  // namespace
 
 std::vector<Family> gemma_rows() {
-    return {gemma(), gemma2(), gemma3()};
+    return {gemma(), gemma2(), gemma3(), gemma4()};
 }
 
 std::vector<Family> norm_rows() {

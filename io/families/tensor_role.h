@@ -10,6 +10,10 @@ namespace vq {
 /// the runtime stacks their outputs.
 enum class TensorRole : std::uint8_t {
     embedding,
+    // What every block takes of a token beside the stream (Gemma 4), of all blocks together.
+    layer_embedding,        ///< a row a word, the blocks' parts one behind the other
+    layer_projection,       ///< of the embedding
+    layer_projection_norm,  ///< of each block's part of that
     // Attention.
     attention_norm,  ///< before q, k and v, or whatever else mixes tokens
     query,
@@ -51,8 +55,12 @@ enum class TensorRole : std::uint8_t {
     gate_up,  ///< the two in one, rows of gate first
     down,
     // A mixture of experts.
+    mlp_own_post_norm,  ///< of what the MLP beside a mixture gives
+    expert_norm,        ///< before the experts of a mixture beside an MLP
     router,
-    router_bias,  ///< of the choice alone
+    router_scale,  ///< of what the router reads: the stream, normed without weights
+    router_bias,   ///< of the choice alone
+    expert_scale,  ///< of each expert's weight
     expert_gate,
     expert_up,
     expert_gate_up,  ///< the two in one
@@ -60,8 +68,14 @@ enum class TensorRole : std::uint8_t {
     shared_gate,
     shared_up,
     shared_down,
-    shared_switch,  ///< the shared experts' output times sigmoid(x . w)
-    mlp_post_norm,  ///< of what the MLP gives, before it is added
+    shared_switch,     ///< the shared experts' output times sigmoid(x . w)
+    expert_post_norm,  ///< of what the experts of a mixture beside an MLP give
+    mlp_post_norm,     ///< of what the MLP gives, before it is added
+    // A block's part of layer_embedding and layer_projection.
+    layer_input_gate,
+    layer_input_out,
+    layer_input_norm,  ///< of what they give, before it is added
+    layer_scalar,      ///< a block ends with the stream times this number
     final_norm,
     head,
 };

@@ -75,7 +75,8 @@ Shape mixture_shape(const LayerConfig& layer, std::int64_t hidden, TensorRole ro
     const MixtureConfig& m = layer.mixture;
     switch (role) {
         case TensorRole::router: return {m.n_experts, hidden};
-        case TensorRole::router_bias: return vector_of(m.n_experts);
+        case TensorRole::router_bias:
+        case TensorRole::expert_scale: return vector_of(m.n_experts);
         case TensorRole::expert_gate:
         case TensorRole::expert_up: return {m.width, hidden};
         case TensorRole::expert_gate_up: return {2 * m.width, hidden};
@@ -89,14 +90,26 @@ Shape mixture_shape(const LayerConfig& layer, std::int64_t hidden, TensorRole ro
 
 Shape shape_of(const ModelConfig& config, const LayerConfig& layer, TensorRole role) {
     const std::int64_t hidden = config.hidden_size;
+    const std::int64_t all_inputs = config.n_layers() * config.layer_inputs.width;
     switch (role) {
         case TensorRole::embedding:
         case TensorRole::head: return {config.vocab_size, hidden};
+        case TensorRole::layer_embedding: return {config.vocab_size, all_inputs};
+        case TensorRole::layer_projection: return {all_inputs, hidden};
+        case TensorRole::layer_projection_norm: return vector_of(config.layer_inputs.width);
         case TensorRole::attention_norm:
         case TensorRole::attention_post_norm:
         case TensorRole::mlp_norm:
+        case TensorRole::mlp_own_post_norm:
         case TensorRole::mlp_post_norm:
+        case TensorRole::expert_norm:
+        case TensorRole::expert_post_norm:
+        case TensorRole::router_scale:
+        case TensorRole::layer_input_norm:
         case TensorRole::final_norm: return vector_of(hidden);
+        case TensorRole::layer_input_gate: return {layer.layer_input, hidden};
+        case TensorRole::layer_input_out: return {hidden, layer.layer_input};
+        case TensorRole::layer_scalar: return vector_of(1);
         case TensorRole::query:
         case TensorRole::attention_out:
             return layer.mixer == Mixer::latent_attention ? latent_shape(layer, hidden, role)
@@ -133,6 +146,7 @@ Shape shape_of(const ModelConfig& config, const LayerConfig& layer, TensorRole r
         case TensorRole::down: return {hidden, layer.mlp.width};
         case TensorRole::router:
         case TensorRole::router_bias:
+        case TensorRole::expert_scale:
         case TensorRole::expert_gate:
         case TensorRole::expert_up:
         case TensorRole::expert_gate_up:

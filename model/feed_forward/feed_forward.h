@@ -20,7 +20,7 @@ public:
     FeedForward& operator=(const FeedForward&) = delete;
     virtual ~FeedForward() = default;
 
-    /// stream (tokens, hidden) += factor f(x), x (tokens, hidden), which is not the stream.
+    /// stream (tokens, hidden) += factor f(x), x (tokens, hidden), which does not lie in `stream`.
     virtual void add(const float* x, Index tokens, float factor, float* stream,
                      ScratchPool& scratch) const = 0;
     /// Bytes of weights that a token reads.

@@ -57,7 +57,7 @@ void SharedExperts::add(const float* x, Index tokens, float factor, float* strea
 Mixture::Mixture(const BlockContext& context, const LayerWeights& weights)
     : hidden_(context.config.hidden_size),
       scales_input_(weights.config().mixture.scales_input()),
-      router_(weights) {
+      router_(context, weights) {
     const MixtureConfig& config = weights.config().mixture;
     for (Index e = 0; e < config.n_experts; ++e)
         experts_.push_back(
@@ -67,15 +67,20 @@ Mixture::Mixture(const BlockContext& context, const LayerWeights& weights)
 
 void Mixture::add(const float* x, Index tokens, float factor, float* stream,
                   ScratchPool& scratch) const {
+    add_routed(x, x, tokens, factor, stream, scratch);
+}
+
+void Mixture::add_routed(const float* by, const float* x, Index tokens, float factor, float* stream,
+                         ScratchPool& scratch) const {
     for (Index first = 0; first < tokens; first += batch_tokens)
-        add_some(x + first * hidden_, std::min(batch_tokens, tokens - first), factor,
-                 stream + first * hidden_, scratch);
+        add_some(by + first * hidden_, x + first * hidden_, std::min(batch_tokens, tokens - first),
+                 factor, stream + first * hidden_, scratch);
     if (shared_ != nullptr) shared_->add(x, tokens, factor, stream, scratch);
 }
 
-void Mixture::add_some(const float* x, Index tokens, float factor, float* stream,
+void Mixture::add_some(const float* by, const float* x, Index tokens, float factor, float* stream,
                        ScratchPool& scratch) const {
-    const Routing routing = router_.route(x, tokens, scratch);
+    const Routing routing = router_.route(by, tokens, scratch);
     const auto by_expert = routing.by_expert(static_cast<Index>(experts_.size()));
     std::vector<std::size_t> busy;  // experts with tokens, and the first row of what they give
     std::vector<Index> begin;

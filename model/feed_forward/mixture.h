@@ -35,10 +35,13 @@ public:
     Mixture(const BlockContext& context, const LayerWeights& weights);
     void add(const float* x, Index tokens, float factor, float* stream,
              ScratchPool& scratch) const override;
+    /// The same where the router reads other rows (tokens, hidden) than the experts.
+    void add_routed(const float* by, const float* x, Index tokens, float factor, float* stream,
+                    ScratchPool& scratch) const;
     std::int64_t weight_bytes() const override;
 
 private:
-    void add_some(const float* x, Index tokens, float factor, float* stream,
+    void add_some(const float* by, const float* x, Index tokens, float factor, float* stream,
                   ScratchPool& scratch) const;
 
     Index hidden_;

@@ -32,13 +32,21 @@ std::vector<std::vector<Index>> Routing::by_expert(Index n_experts) const {
     return out;
 }
 
-Router::Router(const LayerWeights& weights)
-    : config_(weights.config().mixture),
+Router::Router(const BlockContext& context, const LayerWeights& weights)
+    : kernel_(*context.kernel),
+      config_(weights.config().mixture),
       logits_(weights.exact(weights.config().tensor(TensorRole::router))) {
     if (weights.find(TensorRole::router_bias) != nullptr)
         bias_ = weights.vector(TensorRole::router_bias);
+    if (weights.find(TensorRole::expert_scale) != nullptr)
+        scale_ = weights.vector(TensorRole::expert_scale);
+    if (weights.find(TensorRole::router_scale) != nullptr) {
+        norm_ = weights.norm(TensorRole::router_scale, NormKind::rms);
+        norm_.scale(1.0F / std::sqrt(static_cast<float>(norm_.width())));
+    }
     VQ_ASSERT(logits_.out() == config_.n_experts);
     VQ_ASSERT(bias_.size() == 0 || bias_.size() == config_.n_experts);
+    VQ_ASSERT(scale_.size() == 0 || scale_.size() == config_.n_experts);
     VQ_ASSERT(config_.n_experts % config_.n_groups == 0);
 }
 
@@ -92,7 +100,10 @@ void Router::choose(float* logits, std::int32_t* experts, float* weights) const 
         // Sigmoids may all be 0 in fp32.
         for (std::ptrdiff_t i = 0; i < active; ++i) weights[i] /= std::max(sum, 1e-20F);
     }
-    for (std::ptrdiff_t i = 0; i < active; ++i) weights[i] *= static_cast<float>(config_.scale);
+    for (std::ptrdiff_t i = 0; i < active; ++i) {
+        weights[i] *= static_cast<float>(config_.scale);
+        if (scale_.size() > 0) weights[i] *= scale_[experts[i]];
+    }
 }
 
 Routing::Rows Routing::rows(std::span<const Index> places) const {
@@ -110,7 +121,9 @@ Routing Router::route(const float* x, Index tokens, ScratchPool& scratch) const 
     out.experts.resize(places);
     out.weights.resize(places);
     const auto logits = scratch.floats(tokens * config_.n_experts);
-    logits_.apply(x, tokens, logits.floats(), scratch);
+    const auto normed = scratch.floats(norm_.empty() ? 0 : tokens * norm_.width());
+    norm_.apply(x, tokens, normed.floats(), kernel_);
+    logits_.apply(norm_.empty() ? x : normed.floats(), tokens, logits.floats(), scratch);
     for (Index t = 0; t < tokens; ++t)
         choose(logits.floats() + t * config_.n_experts, out.experts.data() + t * out.active,
                out.weights.data() + t * out.active);

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "model/ops/block_context.h"
 #include "model/ops/layer_weights.h"
 #include "model/ops/scratch.h"
 
@@ -29,8 +30,8 @@ struct Routing {
 
 class Router {
 public:
-    explicit Router(const LayerWeights& weights);
-    /// x (tokens, hidden): what the feed-forward reads.
+    Router(const BlockContext& context, const LayerWeights& weights);
+    /// x (tokens, hidden): what the feed-forward reads; the stream itself where the router norms it.
     Routing route(const float* x, Index tokens, ScratchPool& scratch) const;
     Index active() const { return config_.n_active; }
     std::int64_t weight_bytes() const { return logits_.weight_bytes(); }
@@ -39,9 +40,12 @@ private:
     void choose(float* logits, std::int32_t* experts, float* weights) const;
     void leave_best_groups(std::vector<float>& choice) const;
 
+    const Kernels& kernel_;
     MixtureConfig config_;
+    Norm norm_;      ///< of what it reads; may be empty
     Linear logits_;  ///< fp32, whatever the precision: a flip sends a token elsewhere
     Vector bias_;    ///< of the choice alone; may be empty
+    Vector scale_;   ///< of every expert's weight; may be empty
 };
 
 }  // namespace vq

@@ -25,9 +25,9 @@ std::unique_ptr<TokenMixer> make_mixer(const BlockContext& context, const LayerW
 }
 
 std::unique_ptr<MixerState> make_mixer_state(const ModelConfig& config, const LayerConfig& layer,
-                                             Index capacity) {
+                                             Index capacity, const MixerState* lender) {
     switch (layer.mixer) {
-        case Mixer::attention: return make_attention_state(layer, capacity);
+        case Mixer::attention: return make_attention_state(layer, capacity, lender);
         case Mixer::latent_attention: return make_latent_state(layer.latent, capacity);
         case Mixer::gated_delta: return std::make_unique<GatedDeltaState>(layer.delta);
         case Mixer::short_conv:

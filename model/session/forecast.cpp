@@ -237,6 +237,19 @@ double replaced_of_block(const LayerConfig& layer) {
     return plain + expert;
 }
 
+/// What the walk holds of the text from block to block, beside the stream.
+double kept_of_walk(const ModelConfig& config, double tokens) {
+    const LayerInputs& inputs = config.layer_inputs;
+    // Of every word, of which a text has no more than tokens.
+    double kept = 4 * std::min(tokens, static_cast<double>(config.vocab_size)) *
+                  static_cast<double>(config.n_layers() * inputs.width);
+    for (const LayerConfig& layer : config.layers)
+        if (layer.attention.lends_keys)
+            kept += 8 * tokens *
+                    static_cast<double>(layer.attention.n_kv_heads * layer.attention.head_dim);
+    return kept;
+}
+
 }  // namespace
 
 double forecast_peak(const ModelConfig& config, const ModelPlan& plan, const ForecastText& text) {
@@ -267,8 +280,11 @@ double forecast_peak(const ModelConfig& config, const ModelPlan& plan, const For
     }
     const double stream = 4 * tokens * static_cast<double>(config.hidden_size);
     const double slab = tokens > 0 ? static_cast<double>(CalibrationOptions().slab_bytes) : 0;
-    const double embedding = 4 * static_cast<double>(config.embedding.rows * config.embedding.cols);
-    const double flowing = streams * (stream + kept) + replaced;
+    double embedding = 4 * static_cast<double>(config.embedding.rows * config.embedding.cols);
+    if (config.layer_inputs.width > 0)
+        embedding += 4 * static_cast<double>(config.layer_inputs.embedding.rows *
+                                             config.layer_inputs.embedding.cols);
+    const double flowing = streams * (stream + kept + kept_of_walk(config, tokens)) + replaced;
     return empty_process + std::max({flowing + heaviest, flowing + streams * (slab + weights),
                                      streams * stream + (tokens > 0 ? embedding : 0)});
 }

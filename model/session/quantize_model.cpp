@@ -330,10 +330,14 @@ private:
             t.resumed = true;
         } else {
             const Matrix w = source_.read(plan.name);
-            const QuantizedLayer layer =
-                is_rounded(plan) ? round_tensor(w, plan.settings, plan.name)
-                                 : quantize_layer(w, read_by_head, plan.settings, shared,
-                                                  seed_of(seed_, plan.name), plan.name, progress_);
+            const auto coded = [&](const HessianSum& inputs) {
+                return quantize_layer(w, inputs, plan.settings, shared, seed_of(seed_, plan.name),
+                                      plan.name, progress_);
+            };
+            const QuantizedLayer layer = is_rounded(plan)
+                                             ? round_tensor(w, plan.settings, plan.name)
+                                         : plan.makes_logits ? coded(read_by_head)
+                                                             : coded(HessianSum(w.cols()));
             stored = store_tensor(plan.name, layer, plan.settings.method);
             stored.bits_per_weight += shared_.share_of(i);
             stored.spec["role"] = "embedding";

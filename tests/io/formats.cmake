@@ -8,5 +8,5 @@ vqkit_test(formats_test
   DEPS vqkit_formats)
 vqkit_test(families_test
   SOURCES families/config_keys_test.cpp families/family_rows_test.cpp
-          families/gguf_config_test.cpp families/model_config_test.cpp
+          families/gguf_config_test.cpp families/head_sizes_test.cpp families/model_config_test.cpp
   DEPS vqkit_formats)

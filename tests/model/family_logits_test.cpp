@@ -1,114 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tiny model of every family computes what transformers computes for it: the references and the
-// models' shapes are those of data/make_family_logits.py.
+// A tiny model of every family computes what transformers computes for it, and the same in pieces
+// with a cache.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <numeric>
+#include <cstring>
 
-#include "base/json.h"
-#include "io/checkpoints/weight_source.h"
-#include "model/language_model.h"
-#include "tests/io/formats_fixture.h"
+#include "io/checkpoints/checkpoint.h"
+#include "tests/model/family_cases.h"
 
 namespace vq::test {
 namespace {
 
-struct Reference {
-    Json all = Json::parse(read_bytes(VQKIT_TEST_DATA "/data/family_logits.json"));
-    std::string logits = read_bytes(VQKIT_TEST_DATA "/data/family_logits.f32");
+class FamilyLogits : public ::testing::TestWithParam<std::string> {
+protected:
+    FamilyLogits() {
+        write_family_model(folder_.path(), GetParam());
+        source_ = open_checkpoint(folder_.path());
+    }
+    const WeightSource& source() const { return *source_; }
+
+private:
+    TempFolder folder_;
+    std::unique_ptr<WeightSource> source_;
 };
 
-const Reference& reference() {
-    static const Reference loaded;
-    return loaded;
-}
-
-/// What numbers() of the script makes of a tensor's name.
-std::vector<float> numbers(const std::string& name, std::int64_t count) {
-    std::uint64_t state = 14695981039346656037U;
-    for (const char c : name) state = (state ^ static_cast<std::uint8_t>(c)) * 1099511628211U;
-    std::vector<float> values;
-    for (std::int64_t i = 1; i <= count; ++i) {
-        std::uint64_t z = state + static_cast<std::uint64_t>(i) * 0x9E3779B97F4A7C15U;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-        z ^= z >> 31;
-        values.push_back(static_cast<float>(z >> 40) / static_cast<float>(1 << 23) - 1.0F);
-    }
-    return values;
-}
-
-/// What weights() of the script makes of them.
-std::vector<float> weights(const SafetensorEntry& tensor) {
-    const auto count = std::accumulate(tensor.shape.begin(), tensor.shape.end(), std::int64_t{1},
-                                       std::multiplies<>());
-    std::vector<float> values = numbers(tensor.name, count);
-    const bool norm =
-        tensor.name.find("norm") != std::string::npos && tensor.name.ends_with("weight");
-    const bool vector = tensor.shape.size() == 1;
-    const float scale =
-        vector ? 0.25F
-               : static_cast<float>(1.75 / static_cast<double>(
-                                               std::sqrt(static_cast<float>(tensor.shape.back()))));
-    for (float& value : values) value = value * scale + (vector && norm ? 1.0F : 0.0F);
-    return values;
-}
-
-void write_model(const std::string& folder, const Json& model) {
-    write_bytes(folder + "/config.json", model.at("config").dump());
-    std::vector<SafetensorEntry> entries;
-    for (const auto& [name, shape] : model.at("tensors").items())
-        entries.push_back({name, SafetensorType::f32, shape.get<std::vector<std::int64_t>>()});
-    SafetensorsWriter writer(folder + "/model.safetensors", entries);
-    for (const SafetensorEntry& entry : entries) writer.write(entry.name, weights(entry).data());
-    writer.finish();
-}
-
-Matrix logits_of(const WeightSource& source, const std::vector<TokenId>& tokens) {
-    const auto count = static_cast<Index>(tokens.size());
-    const LanguageModel model(source, Precision::fp32, count, {});
-    Matrix hidden(count, model.config().hidden_size);
-    model.forward(tokens, nullptr, hidden.data());
-    Matrix logits(count, model.config().vocab_size);
-    model.head().apply(hidden.data(), count, logits.data(), model.scratch());
-    return logits;
-}
-
-class FamilyLogits : public ::testing::TestWithParam<std::string> {};
-
 TEST_P(FamilyLogits, AreThoseOfTransformers) {
-    const Json& cases = reference().all.at("cases");
-    const auto tokens = reference().all.at("tokens").get<std::vector<TokenId>>();
-    const TempFolder folder;
-    write_model(folder.path(), cases.at(GetParam()));
-    const Matrix logits = logits_of(*open_checkpoint(folder.path()), tokens);
-    std::size_t number = 0;
-    for (const auto& [name, model] : cases.items()) {
-        if (name == GetParam()) break;
-        ++number;
-    }
+    const Matrix logits = logits_of(source(), family_tokens());
+    const std::vector<std::string> cases = family_cases();
+    const auto number =
+        static_cast<std::size_t>(std::find(cases.begin(), cases.end(), GetParam()) - cases.begin());
     std::vector<float> expected(static_cast<std::size_t>(logits.size()));
     const std::size_t bytes = expected.size() * sizeof(float);
-    ASSERT_LE((number + 1) * bytes, reference().logits.size());
-    std::memcpy(expected.data(), reference().logits.data() + number * bytes, bytes);
+    ASSERT_LE((number + 1) * bytes, family_reference().logits.size());
+    std::memcpy(expected.data(), family_reference().logits.data() + number * bytes, bytes);
     for (Index i = 0; i < logits.size(); ++i)
         ASSERT_NEAR(logits.data()[i], expected[static_cast<std::size_t>(i)], 1e-4)
             << "token " << i / logits.cols() << ", word " << i % logits.cols();
 }
 
-std::vector<std::string> case_names() {
-    std::vector<std::string> names;
-    for (const auto& [name, model] : reference().all.at("cases").items()) names.push_back(name);
-    return names;
+// Windows have 8 tokens: pieces begin and end inside of them and beyond.
+TEST_P(FamilyLogits, InPiecesWithACacheAreTheSame) {
+    const std::vector<TokenId> tokens = family_tokens();
+    const auto count = static_cast<Index>(tokens.size());
+    const LanguageModel model(source(), Precision::fp32, count, {});
+    const Matrix whole = logits_of(model, tokens);
+    for (const Index first : {1, 9, 17}) {
+        KvCache cache(model.config(), count);
+        for (Index at = 0, piece = first; at < count; at += piece, piece = at % 4 == 0 ? 3 : 1) {
+            piece = std::min(piece, count - at);
+            const Matrix part = logits_of(
+                model, std::vector<TokenId>(tokens.begin() + at, tokens.begin() + at + piece),
+                &cache);
+            ASSERT_LT((part - whole.middleRows(at, piece)).cwiseAbs().maxCoeff(), 1e-4)
+                << "at " << at;
+        }
+    }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, FamilyLogits, ::testing::ValuesIn(case_names()),
-                         [](const auto& test) {
-                             std::string name = test.param;
-                             std::replace(name.begin(), name.end(), '-', '_');
-                             return name;
-                         });
+// Published checkpoints of Gemma 4 hold them.
+TEST(UnusedTensors, KeysOfLayersThatLookAtOthersAreLeftOut) {
+    const TempFolder plain;
+    const TempFolder more;
+    write_family_model(plain.path(), "gemma4-e");
+    const std::string layer = "model.layers.3.self_attn.";
+    write_family_model(more.path(), "gemma4-e",
+                       {{layer + "k_proj.weight", SafetensorType::f32, {24, 32}},
+                        {layer + "v_proj.weight", SafetensorType::f32, {24, 32}},
+                        {layer + "k_norm.weight", SafetensorType::f32, {12}}});
+    const auto source = open_checkpoint(more.path());
+    EXPECT_FALSE(source->has(layer + "k_proj.weight"));
+    ASSERT_FALSE(source->notes().empty());
+    EXPECT_EQ(source->notes().front(),
+              "3 tensors of keys and values that no layer looks at are left out");
+    EXPECT_EQ(logits_of(*source, family_tokens()),
+              logits_of(*open_checkpoint(plain.path()), family_tokens()));
+    write_family_model(more.path(), "gemma4-e",
+                       {{"model.layers.1.self_attn.extra.weight", SafetensorType::f32, {24, 32}}});
+    EXPECT_THROW(open_checkpoint(more.path()), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, FamilyLogits, ::testing::ValuesIn(family_cases()),
+                         family_case_name);
 
 }  // namespace
 }  // namespace vq::test

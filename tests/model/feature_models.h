@@ -120,6 +120,27 @@ inline std::vector<Feature> norm_features() {
                       l.parallel = true;
                       remove_tensor(l, TensorRole::mlp_norm);
                   }),
+        in_blocks(
+            "a number at the end of a block",
+            [](ModelConfig& c, LayerConfig& l) { add_tensor(c, l, TensorRole::layer_scalar); }),
+        {"inputs of every block",
+         [](ModelConfig& c, LayerConfig* l) {
+             if (l == nullptr) {
+                 LayerInputs& inputs = c.layer_inputs;
+                 inputs.width = 6;
+                 inputs.embedding = {.role = TensorRole::layer_embedding, .name = "inputs.words"};
+                 inputs.projection = {.role = TensorRole::layer_projection, .name = "inputs.made"};
+                 inputs.norm = {.role = TensorRole::layer_projection_norm, .name = "inputs.norm"};
+                 for (ModelTensor* t : {&inputs.embedding, &inputs.projection, &inputs.norm})
+                     set_shape(c, {}, *t);
+                 return;
+             }
+             l->layer_input = c.layer_inputs.width;
+             for (const TensorRole role :
+                  {TensorRole::layer_input_gate, TensorRole::layer_input_out,
+                   TensorRole::layer_input_norm})
+                 add_tensor(c, *l, role);
+         }},
         in_blocks("residual scale", [](ModelConfig&, LayerConfig& l) { l.residual_scale = 0.4; }),
         in_model("scales of embedding and logits",
                  [](ModelConfig& c) {
@@ -134,6 +155,18 @@ inline std::vector<Feature> norm_features() {
                      c.logit_scale = 0.5;
                  }),
     };
+}
+
+/// The last block looks at the keys and values of the first.
+inline void borrow_keys(ModelConfig& config, LayerConfig* layer, Index window) {
+    if (layer == nullptr) return;
+    layer->attention.window = window;
+    layer->attention.lends_keys = layer == &config.layers.front();
+    set_head_norm(config, *layer, HeadNorm::each_head);
+    if (layer != &config.layers.back()) return;
+    layer->attention.keys_from = 0;
+    for (const TensorRole role : {TensorRole::key, TensorRole::value, TensorRole::key_norm})
+        remove_tensor(*layer, role);
 }
 
 inline std::vector<Feature> attention_features() {
@@ -193,6 +226,18 @@ inline std::vector<Feature> attention_features() {
                       reshape(c, l);
                       set_head_norm(c, l, HeadNorm::each_head);
                   }),
+        in_blocks("norm of v", [](ModelConfig&, LayerConfig& l) { l.attention.value_norm = true; }),
+        in_blocks("keys that are values too, in a window",
+                  [](ModelConfig& c, LayerConfig& l) {
+                      l.attention.keys_are_values = true;
+                      l.attention.value_norm = true;
+                      l.attention.window = 29;
+                      remove_tensor(l, TensorRole::value);
+                      set_head_norm(c, l, HeadNorm::each_head);
+                  }),
+        {"keys of another block", [](ModelConfig& c, LayerConfig* l) { borrow_keys(c, l, 0); }},
+        {"keys of another block, in a window",
+         [](ModelConfig& c, LayerConfig* l) { borrow_keys(c, l, 27); }},
         in_blocks("queries that grow",
                   [](ModelConfig&, LayerConfig& l) {
                       l.attention.query_growth = 0.3;
@@ -308,6 +353,20 @@ inline std::vector<Feature> mixture_features() {
                                    .n_active = 1,
                                    .width = 24,
                                    .shared_width = 16});
+                  }),
+        in_blocks("an MLP beside a mixture",
+                  [](ModelConfig& c, LayerConfig& l) {
+                      const MlpConfig mlp = l.mlp;
+                      set_mixture(c, l,
+                                  {.n_experts = 6, .n_active = 2, .width = 24, .normalized = true},
+                                  true);
+                      l.mlp = mlp;
+                      for (const TensorRole role :
+                           {TensorRole::gate, TensorRole::up, TensorRole::down,
+                            TensorRole::mlp_own_post_norm, TensorRole::expert_norm,
+                            TensorRole::router_scale, TensorRole::expert_scale,
+                            TensorRole::expert_post_norm, TensorRole::mlp_post_norm})
+                          add_tensor(c, l, role);
                   }),
         {"a mixture behind a dense block, two experts that nobody visits",
          [](ModelConfig& c, LayerConfig* l) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <numbers>
 #include <numeric>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -36,7 +37,9 @@ public:
         MatrixD x(count_, c_.hidden_size);
         for (Index t = 0; t < count_; ++t)
             x.row(t) = embedding.row(tokens[static_cast<std::size_t>(t)]) * c_.embedding_scale;
+        make_layer_inputs(tokens, x);
         for (Index l = 0; l < c_.n_layers(); ++l) {
+            number_ = l;
             layer_ = &c_.layers[static_cast<std::size_t>(l)];
             inputs_.clear();
             seen_.assign(static_cast<std::size_t>(layer_->mixture.n_experts), 0);
@@ -92,10 +95,47 @@ private:
         x += layer_->residual_scale * norm(mixed, find(TensorRole::attention_post_norm), c_.norm);
         const MatrixD second =
             layer_->parallel ? entered : norm(x, find(TensorRole::mlp_norm), c_.norm);
-        const MatrixD given = layer_->mixture.n_experts > 0
-                                  ? mixture(second)
-                                  : mlp(second, block_roles, -1, MatrixD());
+        const MatrixD given = layer_->mlp_beside_mixture()    ? beside(x)
+                              : layer_->mixture.n_experts > 0 ? mixture(second, second)
+                                                              : mlp(second, block_roles, -1, {});
         x += layer_->residual_scale * norm(given, find(TensorRole::mlp_post_norm), c_.norm);
+        if (layer_->layer_input > 0) add_layer_input(x);
+        if (const ModelTensor* scalar = find(TensorRole::layer_scalar)) x *= values(*scalar)(0, 0);
+    }
+
+    /// What an MLP and a mixture of experts give that stand side by side.
+    MatrixD beside(const MatrixD& x) {
+        const MatrixD own = mlp(norm(x, find(TensorRole::mlp_norm), c_.norm), block_roles, -1, {});
+        const MatrixD mixed = mixture(norm(x, find(TensorRole::expert_norm), c_.norm), x);
+        return norm(own, find(TensorRole::mlp_own_post_norm), c_.norm) +
+               norm(mixed, find(TensorRole::expert_post_norm), c_.norm);
+    }
+
+    /// What every block takes of the tokens, whose scaled embedding is x.
+    void make_layer_inputs(const std::vector<TokenId>& tokens, const MatrixD& x) {
+        const Index width = c_.layer_inputs.width;
+        if (width == 0) return;
+        const MatrixD words = values(c_.layer_inputs.embedding);
+        MatrixD made =
+            product(x, c_.layer_inputs.projection) / std::sqrt(static_cast<double>(c_.hidden_size));
+        for (Index l = 0; l < c_.n_layers(); ++l)
+            made.middleCols(l * width, width) =
+                norm(made.middleCols(l * width, width), &c_.layer_inputs.norm, c_.norm);
+        for (Index t = 0; t < count_; ++t)
+            made.row(t) += words.row(tokens[static_cast<std::size_t>(t)]) *
+                           std::sqrt(static_cast<double>(width));
+        layer_inputs_ = made / std::sqrt(2.0);
+    }
+
+    void add_layer_input(MatrixD& x) {
+        const Index width = layer_->layer_input;
+        inputs_[{GroupKind::layer_input_gate, -1}] = x;
+        MatrixD y = product(x, *find(TensorRole::layer_input_gate));
+        y = y.unaryExpr([&](double v) { return act(layer_->mlp.activation, v); });
+        y = y.cwiseProduct(layer_inputs_.middleCols(number_ * width, width));
+        inputs_[{GroupKind::layer_input_out, -1}] = y;
+        x += norm(product(y, *find(TensorRole::layer_input_out)),
+                  find(TensorRole::layer_input_norm), c_.norm);
     }
 
     /// The norm of heads of q (k), in place.
@@ -160,8 +200,10 @@ private:
                 y.leftCols(q_width), {}, y.middleCols(q_width, kv_width), y.rightCols(kv_width)};
         }
         out.q = product(x, *find(TensorRole::query));
-        out.k = product(x, *find(TensorRole::key));
-        out.v = product(x, *find(TensorRole::value));
+        if (a.keys_from < 0) {
+            out.k = product(x, *find(TensorRole::key));
+            out.v = a.keys_are_values ? out.k : product(x, *find(TensorRole::value));
+        }
         if (!a.output_gate) return out;
         const MatrixD both = out.q;
         out.q.resize(count_, q_width);
@@ -178,18 +220,26 @@ private:
     MatrixD attention(const MatrixD& x) {
         const AttentionConfig& a = layer_->attention;
         const Index dim = a.head_dim;
+        const Index own_keys = a.keys_from < 0 ? a.n_kv_heads : 0;
         inputs_[{GroupKind::qkv, -1}] = x;
         Heads heads = project(x);
         const bool after =
             a.head_norm == HeadNorm::after_rope || a.head_norm == HeadNorm::unit_after_rope;
         const auto norms = [&] {
             norm_heads(heads.q, TensorRole::query_norm, a.n_heads);
-            norm_heads(heads.k, TensorRole::key_norm, a.n_kv_heads);
+            norm_heads(heads.k, TensorRole::key_norm, own_keys);
         };
+        for (Index h = 0; h < own_keys && a.value_norm; ++h)
+            for (Index t = 0; t < count_; ++t) {
+                auto v = heads.v.row(t).segment(h * dim, dim);
+                v /= std::sqrt(v.squaredNorm() / static_cast<double>(dim) + c_.norm_eps);
+            }
         if (a.head_norm != HeadNorm::none && !after) norms();
         turn(heads.q, a.n_heads);
-        turn(heads.k, a.n_kv_heads);
+        turn(heads.k, own_keys);
         if (after) norms();
+        if (a.keys_from >= 0) std::tie(heads.k, heads.v) = keys_.at(a.keys_from);
+        keys_[number_] = {heads.k, heads.v};
         if (a.query_growth > 0)
             for (Index t = 0; t < count_; ++t)
                 heads.q.row(t) *=
@@ -279,9 +329,12 @@ private:
     }
 
     /// What every expert weighs for every token; 0 where it was not chosen.
-    MatrixD route(const MatrixD& x) const {
+    MatrixD route(const MatrixD& by) const {
         using Weight = MixtureConfig::Weight;
         const MixtureConfig& m = layer_->mixture;
+        MatrixD x = by;
+        if (const ModelTensor* scale = find(TensorRole::router_scale))
+            x = norm(by, scale, NormKind::rms) / std::sqrt(static_cast<double>(by.cols()));
         MatrixD score = product(x, *find(TensorRole::router));
         for (Index t = 0; t < x.rows(); ++t) {
             if (m.weight == Weight::softmax) {
@@ -321,13 +374,16 @@ private:
                     m.weight == Weight::softmax_of_chosen ? std::exp(score(t, e)) : score(t, e);
             if (m.normalized || m.weight == Weight::softmax_of_chosen) weight.row(t) /= sum;
             weight.row(t) *= m.scale;
+            if (const ModelTensor* scale = find(TensorRole::expert_scale))
+                weight.row(t) = weight.row(t).cwiseProduct(values(*scale).row(0));
         }
         return weight;
     }
 
-    MatrixD mixture(const MatrixD& x) {
+    /// `by`: what the router reads.
+    MatrixD mixture(const MatrixD& x, const MatrixD& by) {
         const MixtureConfig& m = layer_->mixture;
-        const MatrixD weight = route(x);
+        const MatrixD weight = route(by);
         const bool scales_input = m.weight == MixtureConfig::Weight::sigmoid_of_input;
         MatrixD out = MatrixD::Zero(x.rows(), x.cols());
         for (Index e = 0; e < m.n_experts; ++e) {
@@ -355,7 +411,10 @@ private:
     const MemorySource& source_;
     const ModelConfig& c_;
     const LayerConfig* layer_ = nullptr;
+    Index number_ = 0;  ///< of the block
     Index count_ = 0;
+    std::map<Index, std::pair<MatrixD, MatrixD>> keys_;  ///< and values, of each block
+    MatrixD layer_inputs_;
     std::map<std::pair<GroupKind, Index>, MatrixD> inputs_;
     std::vector<Index> seen_;
     Reference out_;

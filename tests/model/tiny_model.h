@@ -75,6 +75,11 @@ inline MemorySource random_model(const ModelConfig& config, std::uint64_t seed) 
     const double centre = plus_one ? 0.15 : 1.0;
     source.tensors[config.embedding.name + ".weight"] =
         random_matrix(config.vocab_size, config.hidden_size, 1.0, ++seed);
+    if (config.layer_inputs.width > 0) {
+        weight(config.layer_inputs.embedding);
+        weight(config.layer_inputs.projection);
+        vector(config.layer_inputs.norm.weight(), config.layer_inputs.width, centre, 0.2);
+    }
     for (const LayerConfig& layer : config.layers) {
         for (const ModelTensor& t : layer.tensors)
             if (is_vector(t.role)) vector(t.weight(), t.cols, centre, 0.2);

@@ -38,14 +38,16 @@ inline void write_layer(std::ostream& out, const LayerConfig& l) {
     out << static_cast<int>(l.mixer) << " heads " << a.n_heads << " " << a.n_kv_heads << " "
         << a.head_dim << " " << a.rope << " " << a.scale << " " << a.softcap << " " << a.window
         << " " << a.chunk << " " << static_cast<int>(a.head_norm) << " " << a.sinks << " "
-        << a.output_gate << " " << a.query_growth << " " << a.query_period << " " << a.query_shift;
+        << a.output_gate << " " << a.value_norm << " " << a.keys_are_values << " " << a.keys_from
+        << " " << a.lends_keys << " " << a.query_growth << " " << a.query_period << " "
+        << a.query_shift;
     const LatentAttentionConfig& m = l.latent;
     out << " latent " << m.n_heads << " " << m.query_rank << " " << m.kv_rank << " " << m.plain_dim
         << " " << m.rope_dim << " " << m.value_dim << " " << m.rope << " " << m.scale;
     const GatedDeltaConfig& d = l.delta;
     out << " delta " << d.n_key_heads << " " << d.n_value_heads << " " << d.key_dim << " "
         << d.value_dim << " " << d.kernel << " " << d.interleaved << " conv " << l.conv.kernel
-        << " " << l.parallel << " " << l.residual_scale;
+        << " " << l.parallel << " " << l.residual_scale << " " << l.layer_input;
     out << " mlp " << l.mlp.width << " " << static_cast<int>(l.mlp.activation) << " "
         << l.mlp.gated;
     const MixtureConfig& x = l.mixture;
@@ -66,6 +68,10 @@ inline std::string summary(const ModelConfig& c) {
     write_list(out, c.foreign);
     for (const RopeConfig& rope : c.ropes) write_rope(out, rope);
     write_tensor(out, c.embedding);
+    if (c.layer_inputs.width > 0)
+        for (const ModelTensor* t :
+             {&c.layer_inputs.embedding, &c.layer_inputs.projection, &c.layer_inputs.norm})
+            write_tensor(out, *t);
     for (const LayerConfig& layer : c.layers) write_layer(out, layer);
     write_tensor(out, c.final_norm);
     write_tensor(out, c.head);

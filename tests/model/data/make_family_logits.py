@@ -50,6 +50,10 @@ LATENT = dict(num_key_value_heads=4, q_lora_rank=20, kv_lora_rank=12, qk_rope_he
 DELTA = dict(num_hidden_layers=4, head_dim=16, layer_types=[L, L, L, F], linear_conv_kernel_dim=4, linear_key_head_dim=8,
              linear_value_head_dim=8, linear_num_key_heads=2, linear_num_value_heads=4,
              rope_parameters={**PLAIN, "partial_rotary_factor": 0.25})
+GEMMA4 = dict(head_dim=8, global_head_dim=12, tie_word_embeddings=True, sliding_window=WINDOW, layer_types=[S, F],
+              final_logit_softcapping=6.0, rope_parameters={
+                  S: {"rope_type": "default", "rope_theta": 100.0},
+                  F: {"rope_type": "proportional", "partial_rotary_factor": 0.34, "rope_theta": 500.0}})
 EXPERTS = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=12)
 CASES = {
     "llama": ("llama", base(rope_parameters=LLAMA3, head_dim=10, attention_bias=True, mlp_bias=True)),
@@ -82,6 +86,13 @@ CASES = {
                               attn_logit_softcapping=3.0, final_logit_softcapping=6.0)),
     "gemma3": ("gemma3_text", base(head_dim=8, tie_word_embeddings=True, sliding_window=WINDOW, query_pre_attn_scalar=5,
                                    layer_types=[S, F], rope_parameters=TYPES)),
+    "gemma4-dense": ("gemma4_text", base(**GEMMA4, num_global_key_value_heads=1, attention_k_eq_v=True,
+                                         hidden_size_per_layer_input=0)),
+    "gemma4-e": ("gemma4_text", base(**{**GEMMA4, "num_hidden_layers": 4, "layer_types": [S, F, S, F]},
+                                     hidden_size_per_layer_input=4, vocab_size_per_layer_input=VOCAB,
+                                     num_kv_shared_layers=2, use_double_wide_mlp=True)),
+    "gemma4-moe": ("gemma4_text", base(**GEMMA4, hidden_size_per_layer_input=0, enable_moe_block=True, num_experts=4,
+                                       top_k_experts=2, moe_intermediate_size=12)),
     "olmo2": ("olmo2", base()),
     "olmo3": ("olmo3", base(sliding_window=WINDOW, layer_types=[S, F], rope_parameters={
         S: PLAIN, F: {**YARN, "beta_fast": 32.0, "beta_slow": 1.0, "attention_factor": 1.2}})),
@@ -148,7 +159,8 @@ def numbers(name, count):
 def weights(name, shape):
     values = numbers(name, int(np.prod(shape)))
     if len(shape) == 1:
-        values = values * np.float32(0.25) + np.float32(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+        around_one = "norm" in name and name.endswith("weight") or "scal" in name
+        values = values * np.float32(0.25) + np.float32(1.0 if around_one else 0.0)
     else:
         values = values * np.float32(1.75 / np.sqrt(np.float32(shape[-1])))
     return torch.from_numpy(values.astype(np.float32).reshape(shape))
