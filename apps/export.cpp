@@ -18,7 +18,9 @@ struct Options {
     std::string model;
     std::string format;
     std::string output;
-    std::string dtype;  ///< empty: the format's
+    std::string dtype;                             ///< empty: the format's
+    std::int64_t shard_bytes = usual_shard_bytes;  ///< of safetensors
+    bool shards_given = false;
 };
 
 Answer run_packed(const Options& options, const Common& common) {
@@ -28,6 +30,8 @@ Answer run_packed(const Options& options, const Common& common) {
     if (!options.dtype.empty() && options.dtype != "int8" && options.dtype != "f16")
         throw Error("packed files keep dense matrices as int8 or f16", "--dtype " + options.dtype,
                     "use one of these, or leave --dtype away");
+    if (options.shards_given)
+        throw Error("a packed file is one file", "--shard-size", "leave it away");
     const auto matrices = options.dtype == "f16" ? PackedMatrices::f16 : PackedMatrices::int8;
     check_can_write(options.output, {options.model});
     PackedExport done;
@@ -58,13 +62,15 @@ Answer run(const Options& options, const Common& common) {
     SafetensorsExport done;
     {
         ProgressBar bar(common, "weights");
-        done = export_safetensors(*source, dtype, options.output, bar.progress());
+        done =
+            export_safetensors(*source, dtype, options.output, options.shard_bytes, bar.progress());
     }
     Answer answer;
     answer.document = {{"model", options.model},
                        {"output", options.output},
                        {"format", options.format},
                        {"dtype", dtype},
+                       {"files", done.files},
                        {"tensors", done.tensors},
                        {"weight_bytes", done.weight_bytes},
                        {"seconds", seconds_since_start() - begin},
@@ -98,6 +104,14 @@ void add_export(CLI::App& app, Invocation& invocation) {
                      "the store keeps dense: int8 (default; a scale for 32 values) or f16")
         ->check(CLI::IsMember({"f16", "bf16", "f32", "int8"}))
         ->type_name("TYPE");
+    command
+        ->add_option("--shard-size", options->shard_bytes,
+                     "safetensors: the most bytes of weights in one file, as 4GB (default); more "
+                     "make several files and their index")
+        ->transform(CLI::AsSizeValue(true))
+        ->check(CLI::PositiveNumber)
+        ->type_name("SIZE")
+        ->each([options](const std::string&) { options->shards_given = true; });
     command->callback([options, &invocation] {
         invocation.run = [options, &invocation] { return run(*options, invocation.common); };
     });

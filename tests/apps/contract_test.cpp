@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What scripts rely on: exit codes, JSON, streams, reproducibility.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "base/json.h"
+#include "io/checkpoints/checkpoint.h"
 #include "io/hdf5/store.h"
 #include "tests/apps/run_vq.h"
 
@@ -297,6 +301,35 @@ TEST_F(Contract, ExportIsAModelThatDecodesTheSame) {
     expect_one_error(run_vq({"export", store(), "--to", "safetensors", "-o", dense}),
                      {dense, "there already"});
     std::filesystem::remove_all(dense);
+}
+
+TEST_F(Contract, ExportInPartsIsTheSameModel) {
+    const std::string whole = *folder_ / "whole";
+    const std::string parts = *folder_ / "parts";
+    const std::vector<std::string> common = {"export",      store(),   "--to",
+                                             "safetensors", "--dtype", "f32"};
+    const auto exported = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), common.begin(), common.end());
+        return json_of(more);
+    };
+    EXPECT_EQ(exported({"-o", whole})["files"], 1);
+    const Json json = exported({"-o", parts, "--shard-size", "200KB"});
+    const auto files = json["files"].get<int>();
+    EXPECT_GE(files, json["weight_bytes"].get<int>() / 200000);
+    int found = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(parts))
+        if (entry.path().extension() == ".safetensors") ++found;
+    EXPECT_EQ(found, files);
+    EXPECT_TRUE(std::filesystem::exists(
+        parts + fmt::format("/model-{:05}-of-{:05}.safetensors", files, files)));
+    const auto source = open_checkpoint(parts);
+    const auto other = open_checkpoint(whole);
+    EXPECT_EQ(source->content_hash(), other->content_hash());
+    expect_one_error(
+        run_vq({"export", store(), "--to", "packed", "-o", *folder_ / "x", "--shard-size", "1MB"}),
+        {"one file", "--shard-size"});
+    std::filesystem::remove_all(whole);
+    std::filesystem::remove_all(parts);
 }
 
 TEST_F(Contract, HessianFileGivesTheStoreOfTheOriginalLayers) {
