@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes a model's logits for given token ids, for comparison with other implementations:
 //   logits_tool MODEL TOKENS OUT [fp32|bf16]
-// TOKENS holds int32 ids, OUT gets fp32 logits (tokens, vocab_size), both little-endian.
+// MODEL is a checkpoint, a store or a packed file. TOKENS holds int32 ids, OUT gets fp32 logits
+// (tokens, vocab_size), both little-endian.
 #include <cstdio>
 #include <exception>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "io/hdf5/store.h"
 #include "model/language_model.h"
+#include "model/ops/packed_model.h"
+#include "vq/tensor/stored_model.h"
 
 namespace {
+
+std::unique_ptr<vq::WeightSource> open_any(const std::string& path) {
+    if (vq::is_packed(path)) return vq::open_packed_model(path);
+    return vq::is_store(path) ? vq::open_stored_model(path) : vq::open_checkpoint(path);
+}
 
 void write_logits(const std::string& model_path, const std::string& tokens_path,
                   const std::string& out_path, const std::string& precision) {
@@ -24,7 +34,7 @@ void write_logits(const std::string& model_path, const std::string& tokens_path,
     bytes.copy(reinterpret_cast<char*>(tokens.data()), bytes.size());
 
     const auto count = static_cast<vq::Index>(tokens.size());
-    const auto source = vq::open_checkpoint(model_path);
+    const auto source = open_any(model_path);
     const vq::LanguageModel model(*source, vq::parse_precision(precision), count, {});
     vq::Matrix hidden(count, model.config().hidden_size);
     model.forward(tokens, nullptr, hidden.data());
