@@ -22,6 +22,20 @@ Family llama() {
             .ignored_keys = llama_ignored};
 }
 
+Family arcee() {
+    Family family = llama();
+    family.model_type = "arcee";
+    family.hf_class = "ArceeForCausalLM";
+    family.features.plain_mlp = true;
+    family.gguf = {.architecture = "arcee", .interleaved_pairs = true};
+    family.tensors = without(family.tensors, {TensorRole::gate});
+    family.keys =
+        with(llama_keys({.longest = "4096", .bos = "128000", .eos = "128001", .epsilon = "1e-5"}),
+             {{activation, "hidden_act", nullptr, R"("relu2")"}});
+    family.ignored_keys = {};
+    return family;
+}
+
 Family mistral(const char* type, const char* hf_class) {
     return {.model_type = type,
             .hf_class = hf_class,
@@ -228,13 +242,11 @@ Family hunyuan() {
 }  // namespace
 
 std::vector<Family> dense_rows() {
-    return {llama(),      mistral("mistral", "MistralForCausalLM"),
-            ministral3(), qwen2(),
-            qwen3(),      seed_oss(),
-            smollm3(),    granite(),
-            granite4(),   phi3(),
-            glm4(),       ernie4_5(),
-            hunyuan()};
+    return {llama(),      arcee(),   mistral("mistral", "MistralForCausalLM"),
+            ministral3(), qwen2(),   qwen3(),
+            seed_oss(),   smollm3(), granite(),
+            granite4(),   phi3(),    glm4(),
+            ernie4_5(),   hunyuan()};
 }
 
 }  // namespace vq::rows

@@ -103,6 +103,7 @@ CASES = {
     "starcoder2": ("starcoder2", ln("norm_epsilon", use_bias=True, sliding_window=WINDOW, tie_word_embeddings=True)),
     "nemotron": ("nemotron", ln("norm_eps", head_dim=8, hidden_act="relu2", rope_parameters=HALF)),
     "phi": ("phi", ln("layer_norm_eps", num_key_value_heads=4, hidden_act="gelu_new", rope_parameters=HALF)),
+    "arcee": ("arcee", base(head_dim=8, hidden_act="relu2", mlp_bias=True, rope_parameters=YARN)),
     "mixtral": ("mixtral", base(num_local_experts=4, num_experts_per_tok=2, sliding_window=None)),
     "qwen2_moe": ("qwen2_moe", base(**EXPERTS, shared_expert_intermediate_size=20, norm_topk_prob=False,
                                     decoder_sparse_step=1, mlp_only_layers=[])),
