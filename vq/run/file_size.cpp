@@ -23,12 +23,12 @@ namespace {
 constexpr double least_bits = 0.25;
 constexpr double most_bits = 16;
 
-/// Bits that a table has more than the linear layers. Divergences add up, each falls fourfold with
-/// a bit, and the least sum for all bits together is where a bit of either takes as much away for
-/// what it weighs: at a distance that does not depend on the size. SmolLM2 at 4 bits loses 6.1e-4 a
-/// million weights by its table and 4.2e-4 by its layers (docs/results.md); half the binary
-/// logarithm of that ratio is .26.
-constexpr double embedding_lead = 0.25;
+/// What the tables' errors cost beside those of all linear layers with as many bits a weight:
+/// SmolLM2's at 4 bits a KL of .0173 and .045 (docs/decisions.md).
+constexpr double table_share = 0.385;
+/// A lead that no measurement stands for is not followed further than that.
+constexpr double least_lead = -1.5;
+constexpr double most_lead = 3;
 /// A table is never coarser than that: rows are looked up one by one, and nothing makes good for
 /// their errors.
 constexpr double least_embedding_bits = 2;
@@ -37,6 +37,20 @@ constexpr double most_embedding_bits = 7.5;
 
 /// HDF5 allocates what is small in blocks of 2,048 bytes, and their order depends on the runs.
 constexpr std::int64_t small_blocks = 2 * 2048;
+
+/// Bits that the tables have more than the linear layers. Divergences add up, each falls fourfold
+/// with a bit, and the least sum for all bits together is where a bit of either takes as much away
+/// for what it weighs: at a distance that depends on how many weights there are of both, and not on
+/// the size.
+double table_lead(const std::vector<TensorPlan>& tensors) {
+    double linear = 0;
+    double table = 0;
+    for (const TensorPlan& t : tensors)
+        (t.role == PlanRole::linear ? linear : table) +=
+            static_cast<double>(t.shape.rows) * static_cast<double>(t.shape.cols);
+    if (linear == 0 || table == 0) return 0;
+    return std::clamp(0.5 * std::log2(table_share * linear / table), least_lead, most_lead);
+}
 
 class Fit {
 public:
@@ -55,6 +69,7 @@ public:
                 shapes_[layer].push_back(t.shape);
             }
         range_ = family_of(settings_.code).rates(settings_.code);
+        lead_ = table_lead(tensors);
     }
 
     FileSizePlan operator()() {
@@ -94,7 +109,7 @@ private:
 
     /// Of tables beside linear layers of so many bits; 0: int8.
     double table_bits(double bits) const {
-        const double wanted = std::max(least_embedding_bits, bits + embedding_lead);
+        const double wanted = std::max(least_embedding_bits, bits + lead_);
         return wanted <= most_embedding_bits ? wanted : 0;
     }
 
@@ -226,6 +241,7 @@ private:
     const FileBytes& file_bytes_;
     LayerShapes shapes_;
     RateRange range_;
+    double lead_ = 0;
     std::optional<double> overhead_;
 };
 

@@ -25,10 +25,10 @@ struct FileSizePlan {
 
 /// The plan of `method` with `assignments` on top whose file has at most `target` bytes. A method
 /// whose code has rates gets them tensor by tensor, so that a few kB are left; others what their
-/// whole bits allow. Tables of the vocabulary get as many bits a weight as the linear layers and a
-/// quarter more, unless an assignment sets embedding.*; what a recipe names has what that
-/// says. Throws Error when a size is among
-/// the assignments too, and when the file cannot be so small (with the least that it can have).
+/// whole bits allow. Tables of the vocabulary get so many bits a weight more or less than the
+/// linear layers that a bit of either takes as much off the divergence, unless an assignment sets
+/// embedding.*; what a recipe names has what that says. Throws Error when a size is among the
+/// assignments too, and when the file cannot be so small (with the least that it can have).
 FileSizePlan plan_file_size(const std::vector<TensorPlan>& tensors, const std::string& method,
                             const std::vector<std::string>& assignments, const Recipe& recipe,
                             std::int64_t target, const FileBytes& file_bytes);
