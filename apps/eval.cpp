@@ -2,11 +2,17 @@
 // vq eval: perplexity of a model or a store on a text, and how far it is from a reference model.
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "apps/common.h"
+#include "apps/eval_options.h"
 #include "apps/progress_bar.h"
 #include "base/error.h"
+#include "io/files/output_checks.h"
 #include "io/files/text_input.h"
 #include "model/evaluate.h"
+#include "model/session/reference_cache.h"
+#include "model/tasks.h"
 
 namespace vq::apps {
 namespace {
@@ -15,17 +21,13 @@ struct Options {
     std::string model;
     std::string text;
     std::string reference;
-    std::string precision;
-    std::string protocol = "every-token";
-    EvalOptions eval;
+    std::string reference_cache;
+    std::string save_reference;
+    Index kept_tokens = 128;
+    std::string tasks;
+    bool begin = false;
+    EvalArguments evaluation;
 };
-
-std::unique_ptr<LanguageModel> load(const WeightSource& source, const Options& options,
-                                    Index positions, const Common& common) {
-    ProgressBar bar(common, "layers");
-    return std::make_unique<LanguageModel>(source, chosen_precision(options.precision, source),
-                                           positions, bar.progress());
-}
 
 std::string describe(const EvalResult& r, EvalProtocol protocol) {
     // Tokens of a window are not independent, windows nearly are; llama.cpp's own errors are those
@@ -52,45 +54,123 @@ std::string describe(const EvalResult& r, EvalProtocol protocol) {
     return text;
 }
 
-Answer run(const Options& given, const Common& common) {
-    Options options = given;
-    if (options.protocol == "llamacpp") options.eval.protocol = EvalProtocol::llamacpp;
-    // Everything that can be wrong with the input is found before weights are read.
-    const std::string text = read_text(options.text);
+Answer answer_of(const EvalResult& result, const Options& options, const WeightSource& source,
+                 const EvalText& text) {
+    Answer answer;
+    answer.document = to_json(result);
+    answer.document["model"] = options.model;
+    answer.document["text"] = options.text;
+    answer.document["protocol"] = options.evaluation.protocol;
+    answer.document["precision"] =
+        precision_name(chosen_precision(options.evaluation.precision, source));
+    answer.document["peak_rss_bytes"] = peak_rss_bytes();
+    answer.text = describe(result, text.protocol);
+    return answer;
+}
+
+/// Runs the model alone and keeps what it predicts.
+Answer save_reference(const Options& options, const WeightSource& source, const EvalText& text,
+                      const Common& common) {
+    check_can_write(options.save_reference, {options.model, options.text});
+    const std::string& precision = options.evaluation.precision;
+    const auto model = load_for_eval(source, precision, text.ctx, common);
+    ProgressBar bar(common, "tokens");
+    EvalResult result;
+    const ReferenceTable table =
+        reference_table(*model, text, options.kept_tokens, bar.progress(), &result);
+    Answer answer = answer_of(result, options, source, text);
+    write_reference_cache(options.save_reference, table, text,
+                          {{"model", options.model},
+                           {"text", options.text},
+                           {"precision", answer.document["precision"]},
+                           {"vqkit", VQKIT_VERSION}});
+    const auto bytes =
+        static_cast<std::int64_t>(std::filesystem::file_size(options.save_reference));
+    answer.document["saved_reference"] = options.save_reference;
+    answer.document["saved_bytes"] = bytes;
+    answer.document["reference_tokens"] = table.k;
+    answer.document["reference_rest"] = table.mean_rest();
+    answer.text += fmt::format(
+        "saved           {}: {}, {} tokens of each place, {:.4f} of the probability in the rest\n",
+        options.save_reference, format_bytes(static_cast<double>(bytes)), table.k,
+        table.mean_rest());
+    return answer;
+}
+
+/// Questions in place of a text.
+Answer answer_questions(const Options& options, const Common& common) {
+    const std::vector<TaskQuestion> questions =
+        parse_tasks(read_text(options.tasks), options.tasks);
     const auto source = open_model_or_store(options.model, common);
     const auto tokenizer = load_tokenizer(source->tokenizer_files(), options.model);
     show_notes(tokenizer->notes(), common);
-    const std::vector<TokenId> tokens =
-        eval_tokens(*tokenizer, text, options.text, options.eval.protocol);
-    if (options.eval.protocol == EvalProtocol::llamacpp)
-        options.eval.begin = begin_token(*tokenizer);
-    const Index ctx = eval_ctx(options.eval, source->config());
+    const TokenId begin = options.begin ? begin_token(*tokenizer) : -1;
+    const TaskBatch batch =
+        encode_tasks(questions, *tokenizer, begin, source->config().max_position);
+    const std::string& precision = options.evaluation.precision;
+    const auto model = load_for_eval(*source, precision, batch.longest, common);
+    ProgressBar bar(common, "choices");
+    const TaskResult result = run_tasks(*model, batch, bar.progress());
+    Answer answer;
+    answer.document = to_json(result);
+    answer.document["shortened"] = batch.shortened;
+    answer.document["model"] = options.model;
+    answer.document["tasks"] = options.tasks;
+    answer.document["precision"] = precision_name(chosen_precision(precision, *source));
+    answer.document["seconds"] = seconds_since_start();
+    answer.document["peak_rss_bytes"] = peak_rss_bytes();
+    answer.text = fmt::format(
+        "accuracy            {:.4f} +- {:.4f}\nby character        {:.4f} +- {:.4f}\n"
+        "questions           {}\n",
+        result.accuracy, result.accuracy_stderr, result.accuracy_norm, result.accuracy_norm_stderr,
+        result.questions);
+    if (batch.shortened > 0)
+        answer.text += fmt::format(
+            "{} choices have prompts that are longer than the model can take\n", batch.shortened);
+    return answer;
+}
+
+Answer run(const Options& options, const Common& common) {
+    if (!options.tasks.empty()) return answer_questions(options, common);
+    // Everything that can be wrong with the input is found before weights are read.
+    const std::string content = read_text(options.text);
+    const auto source = open_model_or_store(options.model, common);
+    const auto tokenizer = load_tokenizer(source->tokenizer_files(), options.model);
+    show_notes(tokenizer->notes(), common);
+    const EvalText text = eval_text(*tokenizer, content, options.text, options.evaluation.options(),
+                                    source->config());
     std::unique_ptr<WeightSource> reference_source;
     if (!options.reference.empty())
         reference_source = open_model_or_store(options.reference, common);
 
-    const auto model = load(*source, options, ctx, common);
-    std::unique_ptr<LanguageModel> reference;
-    if (reference_source) {
-        Options of_reference = options;  // which may be packed or not, as it likes
-        if (options.precision == "int8" && reference_source->packed() == nullptr)
-            of_reference.precision = "auto";
-        reference = load(*reference_source, of_reference, ctx, common);
-    }
+    ReferenceCache cache;
+    if (!options.reference_cache.empty())
+        cache = read_reference_cache(options.reference_cache, text, source->config().vocab_size);
+    if (!options.save_reference.empty()) return save_reference(options, *source, text, common);
+
+    const std::string& precision = options.evaluation.precision;
+    const auto model = load_for_eval(*source, precision, text.ctx, common);
+    std::unique_ptr<LanguageModel> other;
+    if (reference_source)
+        other = load_for_eval(*reference_source, reference_precision(precision, *reference_source),
+                              text.ctx, common);
+    EvalReference reference{.model = other.get()};
+    if (!options.reference_cache.empty()) reference.table = &cache.table;
 
     ProgressBar bar(common, "tokens");
-    const EvalResult result =
-        evaluate(*model, reference.get(), tokens, options.eval, bar.progress());
+    const EvalResult result = evaluate(*model, reference, text, bar.progress());
 
-    Answer answer;
-    answer.document = to_json(result);
-    answer.document["model"] = options.model;
-    if (reference) answer.document["reference"] = options.reference;
-    answer.document["text"] = options.text;
-    answer.document["protocol"] = options.protocol;
-    answer.document["precision"] = precision_name(chosen_precision(options.precision, *source));
-    answer.document["peak_rss_bytes"] = peak_rss_bytes();
-    answer.text = describe(result, options.eval.protocol);
+    Answer answer = answer_of(result, options, *source, text);
+    if (other) answer.document["reference"] = options.reference;
+    if (reference.table != nullptr) {
+        answer.document["reference_cache"] = options.reference_cache;
+        answer.document["reference_saved"] = cache.provenance;
+        answer.document["reference_tokens"] = cache.table.k;
+        answer.document["reference_rest"] = cache.table.mean_rest();
+        answer.text += fmt::format(
+            "reference from  {}: {} tokens of each place, {:.4f} of the probability in the rest\n",
+            options.reference_cache, cache.table.k, cache.table.mean_rest());
+    }
     return answer;
 }
 
@@ -104,33 +184,52 @@ void add_eval(CLI::App& app, Invocation& invocation) {
     command
         ->add_option("MODEL", options->model, "a store, a packed file, a HF folder or a GGUF file")
         ->required();
-    command->add_option("--text", options->text, "the text to predict")
-        ->required()
-        ->type_name("FILE");
+    CLI::Option* text =
+        command->add_option("--text", options->text, "the text to predict")->type_name("FILE");
+    CLI::Option* tasks =
+        command
+            ->add_option("--tasks", options->tasks,
+                         "questions in place of a text, a JSON object {\"prompt\": ..., "
+                         "\"choices\": [...], \"answer\": INDEX} a line: accuracy, and accuracy by "
+                         "likelihood a character, as lm-evaluation-harness counts them")
+            ->excludes(text)
+            ->type_name("FILE.jsonl");
+    command
+        ->add_flag("--begin", options->begin,
+                   "with --tasks: the token that begins a text before every prompt")
+        ->needs(tasks);
     command
         ->add_option("--ref", options->reference,
                      "a model or store to compare with: KL divergence, top-1 agreement")
         ->type_name("MODEL");
     command
-        ->add_option("--ctx", options->eval.ctx,
-                     "tokens a window (default: 2048, llamacpp 512, or the model's maximum if that "
-                     "is less)")
-        ->check(CLI::Range(2, 1 << 20))
-        ->type_name("N");
+        ->add_option("--save-ref", options->save_reference,
+                     "keep what MODEL predicts on the text in a file, for --ref-cache")
+        ->type_name("FILE");
     command
-        ->add_option("--max-tokens", options->eval.max_tokens,
-                     "use only the first N tokens of the text (default: all)")
-        ->check(CLI::Range(2, 1 << 30))
-        ->type_name("N");
-    command
-        ->add_option("--protocol", options->protocol,
-                     "which tokens count: every-token (all but the first of each window), or "
-                     "llamacpp (the second half of each whole window, as its perplexity program)")
-        ->check(CLI::IsMember({"every-token", "llamacpp"}))
+        ->add_option("--ref-top", options->kept_tokens,
+                     "with --save-ref: the likeliest tokens of each place that are kept, 8 bytes "
+                     "each; of all others the sum of their probabilities")
+        ->check(CLI::Range(1, 1 << 20))
+        ->needs("--save-ref")
         ->capture_default_str()
-        ->type_name("NAME");
-    add_precision(*command, options->precision);
+        ->type_name("K");
+    command
+        ->add_option(
+            "--ref-cache", options->reference_cache,
+            "a file of --save-ref, in place of --ref: the same text, windows and protocol; "
+            "the divergence is a little less than with --ref")
+        ->excludes("--ref")
+        ->excludes("--save-ref")
+        ->type_name("FILE");
+    command->get_option("--save-ref")->excludes("--ref");
+    add_evaluation(*command, options->evaluation);
+    for (const char* of_text :
+         {"--ref", "--save-ref", "--ref-cache", "--ctx", "--max-tokens", "--protocol"})
+        tasks->excludes(command->get_option(of_text));
     command->callback([options, &invocation] {
+        if (options->text.empty() && options->tasks.empty())
+            throw CLI::RequiredError("--text or --tasks");
         invocation.run = [options, &invocation] { return run(*options, invocation.common); };
     });
 }

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// Perplexity and divergence on text: the tokens are cut into windows of `ctx` without overlap, and
-// each window starts afresh. Which of their tokens count is the protocol's affair.
+// Perplexity of a model on a text, and its divergence from a reference: another model that runs
+// beside it, one that ran before and whose hidden states were kept, or a table of its likeliest
+// tokens.
 #pragma once
 
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "base/json.h"
 #include "base/progress.h"
+#include "model/eval_statistics.h"
+#include "model/eval_windows.h"
 #include "model/language_model.h"
+#include "model/reference_table.h"
 
 namespace vq {
 
-/// every_token: all tokens of a window but the first count, and a shorter last window too if it has
-/// at least two tokens. llamacpp: as the perplexity program of llama.cpp does: only whole windows,
-/// the first token of each replaced by the one that begins a text (if the tokenizer puts one
-/// there), the tokens of the second half count, from the second of that half on.
-enum class EvalProtocol : std::uint8_t { every_token, llamacpp };
+/// What a model is compared with. Empty: nothing.
+struct EvalReference {
+    const LanguageModel* model = nullptr;
+    /// What keep_states() gave for `model` and the same text; null: the model is run.
+    const Matrix* states = nullptr;
+    /// Instead of a model: of the same text.
+    const ReferenceTable* table = nullptr;
 
-struct EvalOptions {
-    /// Tokens a window; 0: 2048 (llamacpp: 512), or the model's maximum where that is less.
-    Index ctx = 0;
-    Index max_tokens = 0;  ///< use only this many tokens of the text; 0: all
-    EvalProtocol protocol = EvalProtocol::every_token;
-    TokenId begin = -1;  ///< the token that llamacpp puts first; below 0: none
+    bool is_given() const { return model != nullptr || table != nullptr; }
 };
 
 struct EvalResult {
@@ -55,29 +55,31 @@ struct EvalResult {
     double flips_gained = 0;
     double flips_lost = 0;
 
+    std::vector<WindowSums> by_window;
+
     double seconds = 0;
     double tokens_per_second = 0;
 };
 
-/// The window length that `options` mean for this model; throws Error when it is below 2 or longer
-/// than the model can take.
-Index eval_ctx(const EvalOptions& options, const ModelConfig& config);
-
-/// Ids of a text as evaluation takes them (without special tokens; with them for llamacpp).
-/// `where` names the text in errors. Throws Error when it has fewer than two tokens.
-std::vector<TokenId> eval_tokens(const Tokenizer& tokenizer, std::string_view text,
-                                 const std::string& where,
-                                 EvalProtocol protocol = EvalProtocol::every_token);
-
-/// The token that the tokenizer puts before a text; -1 if it puts none.
-TokenId begin_token(const Tokenizer& tokenizer);
-
 /// Runs the model, and the reference if there is one, over the windows. Same bits at any number of
-/// threads. Throws Error when there are fewer than two tokens (llamacpp: two windows) or the
-/// vocabularies differ.
+/// threads. Throws Error when the vocabularies differ.
+EvalResult evaluate(const LanguageModel& model, const EvalReference& reference,
+                    const EvalText& text, const Progress& progress);
+
+/// The same from tokens, see eval_text(). `reference` may be null.
 EvalResult evaluate(const LanguageModel& model, const LanguageModel* reference,
                     std::span<const TokenId> tokens, const EvalOptions& options,
                     const Progress& progress);
+
+/// What the model's head reads where tokens of the text count, (losses, hidden_size). A reference
+/// that is compared with several models runs once this way, its head alone for each of them, and
+/// results are those of a reference that runs, bit for bit.
+Matrix keep_states(const LanguageModel& model, const EvalText& text, const Progress& progress);
+
+/// The model's `k` likeliest tokens at every place that counts; `result`, where it is not null, is
+/// what evaluate() would say of the model alone.
+ReferenceTable reference_table(const LanguageModel& model, const EvalText& text, Index k,
+                               const Progress& progress, EvalResult* result = nullptr);
 
 /// The keys of `vq eval --json`.
 Json to_json(const EvalResult& result);

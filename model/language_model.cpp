@@ -106,6 +106,7 @@ LanguageModel::LanguageModel(const WeightSource& source, Precision precision, In
 LanguageModel::~LanguageModel() = default;
 
 void LanguageModel::forward(std::span<const TokenId> tokens, KvCache* cache, float* hidden) const {
+    VQ_ASSERT(blocks_.size() == config().layers.size());
     const Index width = config().hidden_size;
     const auto count = static_cast<Index>(tokens.size());
     if (cache == nullptr && lends_keys(config())) {
@@ -134,6 +135,13 @@ void LanguageModel::forward(std::span<const TokenId> tokens, KvCache* cache, flo
     }
     norm_.apply(hidden, count, hidden, *context_.kernel);
     if (cache != nullptr) cache->length_ += count;
+}
+
+void LanguageModel::drop_layers() {
+    blocks_.clear();
+    embedding_ = WordTable();
+    inputs_.reset();
+    scratch_ = std::make_unique<ScratchPool>();
 }
 
 std::int64_t LanguageModel::bytes_per_token() const {

@@ -49,6 +49,10 @@ public:
     /// cache is then of no use). Thread-safe for different caches.
     void forward(std::span<const TokenId> tokens, KvCache* cache, float* hidden) const;
 
+    /// Lets go of all weights but the head's, for a model whose states were kept: forward() must not
+    /// be called any more.
+    void drop_layers();
+
     /// The head: logits = head x, capped where the model says so. Use its blocks to see the logits
     /// of a slice of the vocabulary.
     const Linear& head() const { return head_; }

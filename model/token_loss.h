@@ -38,4 +38,7 @@ void token_losses(const LanguageModel& model, const float* hidden, const Languag
                   const float* reference_hidden, std::span<const TokenId> targets,
                   const TokenLosses& out);
 
+/// Throws Error when a loss is not finite; `where` says of what.
+void check_losses(const double* nll, Index tokens, const char* where);
+
 }  // namespace vq
