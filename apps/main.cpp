@@ -56,6 +56,7 @@ int run(int argc, char** argv) {
     add_hessian(app, invocation);
     add_eval(app, invocation);
     add_compare(app, invocation);
+    add_sweep(app, invocation);
     add_generate(app, invocation);
     add_inspect(app, invocation);
     add_verify(app, invocation);

@@ -31,7 +31,7 @@ need_packages() {
 build_packages=(
     cmake ninja-build g++ dpkg-dev file pkg-config  # the last three: tests of packages
     libfaiss-dev libopenblas-dev liblapacke-dev libeigen3-dev libdnnl-dev
-    libhdf5-dev libpcre2-dev libsentencepiece-dev libutf8proc-dev libxxhash-dev libyaml-cpp-dev
+    libhdf5-dev libpcre2-dev libsentencepiece-dev libutf8proc-dev libxxhash-dev libyaml-cpp-dev libjs-chart.js
     libcli11-dev nlohmann-json3-dev libfmt-dev
     libgtest-dev libgmock-dev libbenchmark-dev
     python3 python3-h5py python3-numpy)  # the decoder in docs/store-format.md, as a test
