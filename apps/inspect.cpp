@@ -6,9 +6,12 @@
 #include "apps/common.h"
 #include "io/families/inventory.h"
 #include "io/families/linear_groups.h"
+#include "io/files/output_checks.h"
+#include "io/files/output_file.h"
 #include "io/hdf5/store.h"
 #include "model/ops/packed_model.h"
 #include "model/packed_audit.h"
+#include "model/session/pages/page.h"
 #include "vq/tensor/code_use.h"
 #include "vq/tensor/store_audit.h"
 #include "vq/tensor/store_totals.h"
@@ -199,10 +202,18 @@ Answer run(const std::string& path, bool codes, const Common& common) {
     return answer;
 }
 
+void write_page(const std::string& page, const std::string& path, Answer& answer) {
+    if (!is_store(path)) throw Error("no store", path, "--html shows stores (*.vq.h5)");
+    check_can_write(page, {path});
+    write_text_file(page, inspect_page(answer.document));
+    answer.text += fmt::format("page: {}\n", page);
+}
+
 }  // namespace
 
 void add_inspect(CLI::App& app, Invocation& invocation) {
     auto path = std::make_shared<std::string>();
+    auto page = std::make_shared<std::string>();
     CLI::App* command = add_command(app, invocation, "inspect",
                                     "what is in a store: bits and errors of every tensor; or in a "
                                     "model: parts and their sizes",
@@ -213,9 +224,15 @@ void add_inspect(CLI::App& app, Invocation& invocation) {
     command->add_flag("--codes", *codes,
                       "also how evenly codewords are used: entropy and words of each stage (codes "
                       "with codebooks)");
-    command->callback([path, codes, &invocation] {
-        invocation.run = [path, codes, &invocation] {
-            return run(*path, *codes, invocation.common);
+    command
+        ->add_option("--html", *page,
+                     "also writes a page with maps of bits and errors by layer (stores)")
+        ->type_name("OUT.html");
+    command->callback([path, codes, page, &invocation] {
+        invocation.run = [path, codes, page, &invocation] {
+            Answer answer = run(*path, *codes, invocation.common);
+            if (!page->empty()) write_page(*page, *path, answer);
+            return answer;
         };
     });
 }
