@@ -17,13 +17,16 @@
 namespace vq::apps {
 namespace {
 
+/// Of the tokens that are not among the likeliest, enough that nothing is seen of the sampling.
+constexpr Index sampled_tokens = 32;
+
 struct Options {
     std::string model;
     std::string text;
     std::string reference;
     std::string reference_cache;
     std::string save_reference;
-    Index kept_tokens = 128;
+    Index kept_tokens = 64;
     std::string tasks;
     bool begin = false;
     EvalArguments evaluation;
@@ -77,7 +80,7 @@ Answer save_reference(const Options& options, const WeightSource& source, const 
     ProgressBar bar(common, "tokens");
     EvalResult result;
     const ReferenceTable table =
-        reference_table(*model, text, options.kept_tokens, bar.progress(), &result);
+        reference_table(*model, text, options.kept_tokens, sampled_tokens, bar.progress(), &result);
     Answer answer = answer_of(result, options, source, text);
     write_reference_cache(options.save_reference, table, text,
                           {{"model", options.model},
@@ -91,7 +94,8 @@ Answer save_reference(const Options& options, const WeightSource& source, const 
     answer.document["reference_tokens"] = table.k;
     answer.document["reference_rest"] = table.mean_rest();
     answer.text += fmt::format(
-        "saved           {}: {}, {} tokens of each place, {:.4f} of the probability in the rest\n",
+        "saved           {}: {}, {} likeliest tokens of each place, {:.4f} of the probability in "
+        "the rest\n",
         options.save_reference, format_bytes(static_cast<double>(bytes)), table.k,
         table.mean_rest());
     return answer;
@@ -168,7 +172,8 @@ Answer run(const Options& options, const Common& common) {
         answer.document["reference_tokens"] = cache.table.k;
         answer.document["reference_rest"] = cache.table.mean_rest();
         answer.text += fmt::format(
-            "reference from  {}: {} tokens of each place, {:.4f} of the probability in the rest\n",
+            "reference from  {}: {} likeliest tokens of each place, {:.4f} of the probability in "
+            "the rest\n",
             options.reference_cache, cache.table.k, cache.table.mean_rest());
     }
     return answer;
@@ -208,8 +213,8 @@ void add_eval(CLI::App& app, Invocation& invocation) {
         ->type_name("FILE");
     command
         ->add_option("--ref-top", options->kept_tokens,
-                     "with --save-ref: the likeliest tokens of each place that are kept, 8 bytes "
-                     "each; of all others the sum of their probabilities")
+                     "with --save-ref: the likeliest tokens of each place that are kept, 12 bytes "
+                     "each; of all others the sum of their probabilities and a sample of 32")
         ->check(CLI::Range(1, 1 << 20))
         ->needs("--save-ref")
         ->capture_default_str()

@@ -185,11 +185,11 @@ Matrix keep_states(const LanguageModel& model, const EvalText& text, const Progr
     return states;
 }
 
-ReferenceTable reference_table(const LanguageModel& model, const EvalText& text, Index k,
+ReferenceTable reference_table(const LanguageModel& model, const EvalText& text, Index k, Index m,
                                const Progress& progress, EvalResult* result) {
     const auto started = std::chrono::steady_clock::now();
     check_tokens(text.tokens, model.config().vocab_size);
-    ReferenceTable table(model.config().vocab_size, k, text.losses());
+    ReferenceTable table(model.config().vocab_size, k, m, text.losses());
     run_windows(model, text, progress,
                 [&](const EvalWindow& window, std::span<const TokenId> /*ids*/, const float* hidden,
                     std::span<const TokenId> targets) {

@@ -76,9 +76,9 @@ EvalResult evaluate(const LanguageModel& model, const LanguageModel* reference,
 /// results are those of a reference that runs, bit for bit.
 Matrix keep_states(const LanguageModel& model, const EvalText& text, const Progress& progress);
 
-/// The model's `k` likeliest tokens at every place that counts; `result`, where it is not null, is
+/// The model's `k` likeliest tokens at every place that counts and `m` of the others; `result`, where it is not null, is
 /// what evaluate() would say of the model alone.
-ReferenceTable reference_table(const LanguageModel& model, const EvalText& text, Index k,
+ReferenceTable reference_table(const LanguageModel& model, const EvalText& text, Index k, Index m,
                                const Progress& progress, EvalResult* result = nullptr);
 
 /// The keys of `vq eval --json`.

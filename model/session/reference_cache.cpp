@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layout: root attributes format = "vqkit-reference", format_version, vocab_size, ctx, protocol,
-// tokens_hash, text_hash; /provenance (JSON); datasets ids (places, k) u32, log_p (places, k) f32,
-// rest (places) f32, top (places) u32, nll (places) f64.
+// tokens_hash, text_hash, likeliest; /provenance (JSON); datasets ids (places, n) u32, log_p and
+// weight (places, n) f32, rest (places) f32, top (places) u32, nll (places) f64.
 #include "model/session/reference_cache.h"
 
 #include <fmt/format.h>
@@ -55,10 +55,10 @@ void check_text(const h5::Group& root, const std::string& path, const EvalText& 
 
 /// What arithmetic relies on, whatever wrote the file.
 void check_values(const ReferenceTable& table, const h5::Group& root) {
-    const auto k = static_cast<std::size_t>(table.k);
+    const auto n = static_cast<std::size_t>(table.kept());
     const auto vocabulary = static_cast<std::uint32_t>(table.vocab_size);
     for (std::size_t i = 0; i < table.ids.size(); ++i)
-        if (table.ids[i] >= vocabulary || (i % k != 0 && table.ids[i] <= table.ids[i - 1]))
+        if (table.ids[i] >= vocabulary || (i % n != 0 && table.ids[i] <= table.ids[i - 1]))
             throw h5::damaged("is not an ascending list of tokens", root.where("ids"));
     const auto all = [&](const auto& values, auto&& holds, const char* name) {
         if (!std::all_of(values.begin(), values.end(), holds))
@@ -87,6 +87,7 @@ void write_reference_cache(const std::string& path, const ReferenceTable& table,
         root.set_text("format", format_name);
         root.set_i64("format_version", version);
         root.set_i64("vocab_size", table.vocab_size);
+        root.set_i64("likeliest", table.k);
         root.set_i64("ctx", text.ctx);
         root.set_text("protocol", protocol_name(text.protocol));
         root.set_text("tokens_hash", tokens_hash(text));
@@ -94,9 +95,10 @@ void write_reference_cache(const std::string& path, const ReferenceTable& table,
         root.write_text("provenance",
                         provenance.dump(-1, ' ', false, Json::error_handler_t::replace));
         const std::vector<std::int64_t> rows = {table.places()};
-        const std::vector<std::int64_t> matrix = {table.places(), table.k};
+        const std::vector<std::int64_t> matrix = {table.places(), table.kept()};
         root.write("ids", ElementType::u32, matrix, table.ids.data());
         root.write("log_p", ElementType::f32, matrix, table.log_p.data());
+        root.write("weight", ElementType::f32, matrix, table.weight.data());
         root.write("rest", ElementType::f32, rows, table.rest.data());
         root.write("top", ElementType::u32, rows, table.top.data());
         root.write("nll", ElementType::f64, rows, table.nll.data());
@@ -122,12 +124,16 @@ ReferenceCache read_reference_cache(const std::string& path, const EvalText& tex
     const std::vector<std::int64_t> shape = root.info("ids").shape;
     if (shape.size() != 2 || shape[0] != text.losses() || shape[1] < 1 || shape[1] > vocab_size)
         throw h5::damaged("has the wrong shape", root.where("ids"));
-    ReferenceCache cache{ReferenceTable(vocab_size, shape[1], text.losses()),
+    const std::int64_t likeliest = root.get_i64("likeliest");
+    if (likeliest < 1 || likeliest > shape[1])
+        throw h5::damaged("keeps an impossible number of tokens", root.where("ids"));
+    ReferenceCache cache{ReferenceTable(vocab_size, likeliest, shape[1] - likeliest, text.losses()),
                          root.read_json("provenance")};
     ReferenceTable& table = cache.table;
     const std::vector<std::int64_t> rows = {table.places()};
     root.read_into("ids", ElementType::u32, shape, table.ids.data());
     root.read_into("log_p", ElementType::f32, shape, table.log_p.data());
+    root.read_into("weight", ElementType::f32, shape, table.weight.data());
     root.read_into("rest", ElementType::f32, rows, table.rest.data());
     root.read_into("top", ElementType::u32, rows, table.top.data());
     root.read_into("nll", ElementType::f64, rows, table.nll.data());

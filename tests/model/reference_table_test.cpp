@@ -34,8 +34,8 @@ protected:
                               source.model);
     EvalResult whole = evaluate(model, {.model = &reference}, text, {});
 
-    EvalResult with_table(Index k) const {
-        const ReferenceTable table = reference_table(reference, text, k, {});
+    EvalResult with_table(Index k, Index m = 0) const {
+        const ReferenceTable table = reference_table(reference, text, k, m, {});
         return evaluate(model, {.table = &table}, text, {});
     }
 };
@@ -78,30 +78,59 @@ TEST_F(KeptReference, FewerTokensGiveLessDivergenceAndNeverMore) {
     EXPECT_GT(last, 0.97 * whole.kld_mean);
 }
 
+TEST_F(KeptReference, ASampleMakesGoodForTheOthers) {
+    // Of 699 places; the estimate of a place is off by a few times rest / sqrt(m) in nats.
+    const double missing = whole.kld_mean - with_table(16).kld_mean;
+    ASSERT_GT(missing, 0.1 * whole.kld_mean);
+    for (const Index m : {8, 64, 300}) {
+        const double left = whole.kld_mean - with_table(16, m).kld_mean;
+        EXPECT_LT(std::abs(left), 0.15 * missing) << m;
+    }
+    EXPECT_NEAR(with_table(16, 5000).kld_mean, whole.kld_mean, 1e-5);
+}
+
 TEST_F(KeptReference, RowsAreSortedAndAddUpToOne) {
-    const ReferenceTable table = reference_table(reference, text, 16, {});
+    const ReferenceTable table = reference_table(reference, text, 16, 8, {});
     ASSERT_EQ(table.places(), text.losses());
-    EXPECT_EQ(table.bytes(), table.places() * (16 * 8 + 16));
+    EXPECT_EQ(table.bytes(), table.places() * (24 * 12 + 16));
+    double sampled = 0;
+    double rest = 0;
     for (std::size_t row = 0; row < table.nll.size(); ++row) {
         double sum = static_cast<double>(table.rest[row]);
-        double largest = -1e9;
+        float largest = -1e9F;
+        float least = 0;
+        float largest_sampled = -1e9F;
         std::uint32_t top = 0;
-        for (std::size_t j = 16 * row; j < 16 * (row + 1); ++j) {
-            if (j > 16 * row) {
+        Index likeliest = 0;
+        for (std::size_t j = 24 * row; j < 24 * (row + 1); ++j) {
+            if (j > 24 * row) {
                 EXPECT_GT(table.ids[j], table.ids[j - 1]);
             }
-            sum += std::exp(static_cast<double>(table.log_p[j]));
-            if (static_cast<double>(table.log_p[j]) <= largest) continue;
-            largest = static_cast<double>(table.log_p[j]);
+            const float log_p = table.log_p[j];
+            if (table.weight[j] > 0) {
+                EXPECT_GE(table.weight[j], 0.999F * std::exp(log_p));
+                sampled += static_cast<double>(table.weight[j]);
+                largest_sampled = std::max(largest_sampled, log_p);
+                continue;
+            }
+            ++likeliest;
+            sum += std::exp(static_cast<double>(log_p));
+            least = std::min(least, log_p);
+            if (log_p <= largest) continue;
+            largest = log_p;
             top = table.ids[j];
         }
+        EXPECT_EQ(likeliest, 16);
+        EXPECT_LE(largest_sampled, least);
         EXPECT_NEAR(sum, 1, 1e-5);
         EXPECT_EQ(table.top[row], top);
+        rest += static_cast<double>(table.rest[row]);
     }
+    EXPECT_NEAR(sampled, rest, 0.1 * rest);  // without bias
 }
 
 TEST_F(KeptReference, AModelDoesNotDivergeFromItsOwnTable) {
-    const ReferenceTable table = reference_table(model, text, 32, {});
+    const ReferenceTable table = reference_table(model, text, 32, 8, {});
     const EvalResult same = evaluate(model, {.table = &table}, text, {});
     EXPECT_NEAR(same.kld_mean, 0, 1e-6);
     EXPECT_EQ(same.top1_agreement, 1);
@@ -112,7 +141,7 @@ TEST_F(KeptReference, TableIsTheSameAtAnyNumberOfThreads) {
     std::vector<ReferenceTable> tables;
     for (const int threads : {1, 3}) {
         const test::Threads scope(threads);
-        tables.push_back(reference_table(reference, text, 16, {}));
+        tables.push_back(reference_table(reference, text, 16, 8, {}));
     }
     EXPECT_EQ(tables[0].ids, tables[1].ids);
     EXPECT_EQ(tables[0].log_p, tables[1].log_p);
@@ -124,7 +153,7 @@ TEST_F(KeptReference, ATableOfAnotherVocabularyIsRefused) {
     const MemorySource qwen = test::random_model(test::tiny_qwen2(), 33);
     const LanguageModel small(qwen, Precision::fp32, 0, {});
     const EvalText words = eval_text(test::random_tokens(200, 97, 34), {.ctx = 100}, qwen.model);
-    const ReferenceTable table = reference_table(reference, words, 16, {});
+    const ReferenceTable table = reference_table(reference, words, 16, 8, {});
     EXPECT_THROW(evaluate(small, {.table = &table}, words, {}), Error);
 }
 
