@@ -54,9 +54,12 @@ TempFolder* Contract::folder_ = nullptr;
 Outcome* Contract::outcome_ = nullptr;
 
 const std::vector<std::vector<std::string>> commands = {
-    {"quantize"}, {"hessian", "collect"}, {"hessian", "merge"}, {"eval"},
-    {"compare"},  {"generate"},           {"inspect"},          {"verify"},
-    {"export"},   {"bench", "gaussian"}};
+    {"quantize"},         {"hessian", "collect"},
+    {"hessian", "merge"}, {"eval"},
+    {"compare"},          {"sweep"},
+    {"generate"},         {"inspect"},
+    {"verify"},           {"export"},
+    {"bench", "gaussian"}};
 
 TEST_F(Contract, EveryCommandExplainsItselfWithAnExample) {
     for (std::vector<std::string> command : commands) {
