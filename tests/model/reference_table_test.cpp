@@ -79,14 +79,13 @@ TEST_F(KeptReference, FewerTokensGiveLessDivergenceAndNeverMore) {
 }
 
 TEST_F(KeptReference, ASampleMakesGoodForTheOthers) {
-    // Of 699 places; the estimate of a place is off by a few times rest / sqrt(m) in nats.
-    const double missing = whole.kld_mean - with_table(16).kld_mean;
-    ASSERT_GT(missing, 0.1 * whole.kld_mean);
+    const double missing = whole.kld_mean - with_table(1).kld_mean;
+    ASSERT_GT(missing, 0.05 * whole.kld_mean);
     for (const Index m : {8, 64, 300}) {
-        const double left = whole.kld_mean - with_table(16, m).kld_mean;
-        EXPECT_LT(std::abs(left), 0.15 * missing) << m;
+        const double left = whole.kld_mean - with_table(1, m).kld_mean;
+        EXPECT_LT(std::abs(left), 0.05 * missing) << m;
     }
-    EXPECT_NEAR(with_table(16, 5000).kld_mean, whole.kld_mean, 1e-5);
+    EXPECT_NEAR(with_table(1, 5000).kld_mean, whole.kld_mean, 1e-5);
 }
 
 TEST_F(KeptReference, RowsAreSortedAndAddUpToOne) {
