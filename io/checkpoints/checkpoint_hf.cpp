@@ -212,6 +212,17 @@ private:
                             home.path() + ": " + name, "get the checkpoint again");
             tensors_[name] = whole(home, *info);
         }
+        // Others read shards whole: what the index does not name would be a part of their model.
+        for (const auto& [shard, opened] : files_)
+            for (const SafetensorInfo& info : opened->tensors()) {
+                const auto listed = tensors_.find(info.name);
+                if (listed == tensors_.end())
+                    throw Error("tensor is in a shard but not in the index",
+                                opened->path() + ": " + info.name, "get the checkpoint again");
+                if (listed->second.file != opened.get())
+                    throw Error("tensor is in two shards", opened->path() + ": " + info.name,
+                                "get the checkpoint again");
+            }
     }
 
     const SafetensorsFile& open(const std::string& name) {

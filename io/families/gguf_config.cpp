@@ -414,6 +414,20 @@ void check_recurrent(const GgufMetadata& data, const ModelConfig& config) {
     }
 }
 
+/// A base of rotary positions in windows must be what their layers came to.
+void check_local_theta(const GgufMetadata& data, const ModelConfig& config) {
+    const auto theta = data.real("rope.freq_base_swa");
+    if (!theta) return;
+    for (const LayerConfig& layer : config.layers) {
+        const AttentionConfig& heads = layer.attention;
+        if (layer.mixer != Mixer::attention || heads.window == 0 || heads.rope < 0) continue;
+        const double has = config.ropes[static_cast<std::size_t>(heads.rope)].theta;
+        if (has != *theta)
+            data.fail(data.key("rope.freq_base_swa"),
+                      fmt::format("a base of {} in windows beside {}", *theta, has));
+    }
+}
+
 }  // namespace
 
 ModelConfig gguf_model_config(const GgufFile& file, std::span<const Family> table) {
@@ -423,6 +437,7 @@ ModelConfig gguf_model_config(const GgufFile& file, std::span<const Family> tabl
     ModelConfig config = parse_hf_config(json.dump(2) + "\n", file.path(), table);
     check_windows(data, config);
     check_recurrent(data, config);
+    check_local_theta(data, config);
     add_notes(data, config);
     return config;
 }

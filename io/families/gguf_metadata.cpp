@@ -207,10 +207,6 @@ void GgufMetadata::check_values() const {
         integer("expert_group_count").value_or(1) > 1)
         fail(key("expert_group_count"),
              fmt::format("experts in {} groups", *integer("expert_group_count")));
-    if (find_key(family_, Setting::local_rope_theta) == nullptr && !family_.gguf.rope_by_type)
-        if (const auto local = real("rope.freq_base_swa"))
-            if (*local != real("rope.freq_base").value_or(*local))
-                fail(key("rope.freq_base_swa"), "another base of rotary positions in windows");
     if (!family_.features.growing_queries && real("attention.temperature_scale").value_or(0) != 0)
         fail(key("attention.temperature_scale"), "queries that grow with their position");
 }

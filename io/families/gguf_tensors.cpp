@@ -171,8 +171,9 @@ std::vector<GgufSource> gguf_sources(const ModelConfig& config,
         if (row.model_type == config.architecture) family = &row;
     VQ_ASSERT(family != nullptr);
     Lister lister(*family, has);
+    const LayerConfig of_no_block;
     for_each_tensor(config, [&](const ModelTensor& tensor, const LayerConfig* layer) {
-        lister.add(tensor, layer == nullptr ? LayerConfig() : *layer);
+        lister.add(tensor, layer == nullptr ? of_no_block : *layer);
     });
     if (config.tie_embeddings) lister.add(config.head, {});  // which a file may have all the same
     return lister.take();

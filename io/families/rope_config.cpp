@@ -30,6 +30,9 @@ public:
         if (!json_->is_object()) reader.fail(name_ + " is not an object");
         if (!reader.family().features.rope_by_layer_type) return;
         const char* type = windowed ? "sliding_attention" : "full_attention";
+        const char* other = windowed ? "full_attention" : "sliding_attention";
+        if (find_value(*json_, type) == nullptr && find_value(*json_, other) != nullptr)
+            reader.fail(path(type) + " is missing");
         if (const Json* part = find_value(*json_, type)) {
             for (const auto& [key, value] : json_->items())
                 if (key != "sliding_attention" && key != "full_attention")
@@ -273,8 +276,15 @@ RopeReading read_rope(const ConfigReader& reader, std::int64_t head_dim, bool wi
         reader.fail(fmt::format("{} is {} but {} is {}", reader.name(Setting::rope_theta),
                                 shown(*reader.find(Setting::rope_theta)), object.path("rope_theta"),
                                 shown(*own_theta)));
+    if (object.by_type() && own_theta == nullptr && !reader.says(Setting::rope_theta))
+        reader.fail(object.path("rope_theta") + " is missing");
     rope.theta = object.positive_or("rope_theta", rope.theta);
     read_scaling(reader, object, rope);
+    // transformers turns whole heads there whatever this says.
+    const Json* share = object.by_type() ? object.find("partial_rotary_factor") : nullptr;
+    if (share != nullptr && rope.dims != head_dim && rope.scaling != Scaling::proportional)
+        reader.fail_unsupported(object.path("partial_rotary_factor"), *share,
+                                "rope_type proportional");
     if (!std::isfinite(rope.theta) || !std::isfinite(rope.attention_factor))
         reader.fail("rotary positions come to numbers that are not finite");
     if (rope.scaling == Scaling::yarn && family.features.latent &&

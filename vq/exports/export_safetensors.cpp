@@ -53,6 +53,8 @@ struct Shard {
     std::string file;
 };
 
+constexpr std::size_t most_shards = 500;
+
 std::vector<Shard> shards_of(const std::vector<FileTensor>& tensors, std::int64_t element_bytes,
                              std::int64_t most) {
     std::vector<Shard> shards;
@@ -66,6 +68,11 @@ std::vector<Shard> shards_of(const std::vector<FileTensor>& tensors, std::int64_
         held += bytes;
         shards.back().end = i + 1;
     }
+    // Each is an open file to whoever loads them.
+    if (shards.size() > most_shards)
+        throw Error("the model would be in too many files",
+                    fmt::format("--shard-size {}: {} files", most, shards.size()),
+                    fmt::format("use larger ones: at most {} files", most_shards));
     for (std::size_t i = 0; shards.size() > 1 && i < shards.size(); ++i)
         shards[i].file = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
     return shards;

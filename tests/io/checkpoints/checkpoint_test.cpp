@@ -157,6 +157,16 @@ TEST_F(Checkpoint, ShardsGiveTheSameWeightsAndHashAsOneFile) {
                       SafetensorType::f32);
     EXPECT_THAT(error_of([&] { open_checkpoint(sharded); }),
                 AllOf(HasSubstr("not in the shard"), HasSubstr(second.front().name)));
+
+    // What others would take from a shard though the index does not name it there.
+    std::vector<TinyModel::Entry> more = second;
+    more.push_back(first.back());
+    write_safetensors(sharded + "/b.safetensors", more, SafetensorType::f32);
+    EXPECT_THAT(error_of([&] { open_checkpoint(sharded); }),
+                AllOf(HasSubstr("in two shards"), HasSubstr(first.back().name)));
+    more.back().name = "lm_head.weight";
+    write_safetensors(sharded + "/b.safetensors", more, SafetensorType::f32);
+    EXPECT_THAT(error_of([&] { open_checkpoint(sharded); }), HasSubstr("not in the index"));
 }
 
 TEST_F(Checkpoint, HashTellsContentApart) {

@@ -186,15 +186,17 @@ TEST_F(GgufConfig, ValuesThatTheRuntimeDoesNotFollowAreRefusedByName) {
     refused("llama.attention.causal", false);
     refused("llama.attention.max_alibi_bias", 8.0F);
     refused("llama.attention.temperature_scale", 0.1F);
-    refused("llama.rope.freq_base_swa", 500.0F);
     refused("llama.attention.recurrent_layers", std::vector<std::int32_t>{0, 1});
     refused("llama.attention.recurrent_layers", std::vector<std::int32_t>{0});
     refused("llama.expert_group_count", 2u);
     GgufBuilder usual = tiny_gguf(TinyModel());
-    usual.set("llama.attention.causal", true).set("llama.rope.freq_base_swa", 10000.0F);
+    usual.set("llama.attention.causal", true).set("llama.attention.sliding_window", 8u);
+    usual.set("llama.rope.freq_base_swa", 10000.0F);
     usual.set("llama.attention.recurrent_layers", std::vector<std::int32_t>{0, 0});
     usual.set("llama.expert_group_count", 1u).set("llama.expert_group_used_count", 1u);
     EXPECT_NO_THROW(config_of(usual));
+    usual.set("llama.rope.freq_base_swa", 500.0F);
+    EXPECT_THAT(error_of([&] { config_of(usual); }), HasSubstr("rope.freq_base_swa"));
     EXPECT_THAT(
         error_of_file([](GgufBuilder& gguf) {
             gguf.set("llama.rope.dimension_count", 16u).set("llama.rope.dimension_count_swa", 8u);

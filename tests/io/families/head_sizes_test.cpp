@@ -101,6 +101,16 @@ TEST(HeadSizes, WhatOtherProgramsReadInAnotherWayIsRefused) {
     EXPECT_THAT(error_with("vocab_size_per_layer_input", 299), HasSubstr("299"));
     EXPECT_THAT(error_with("rope_theta", 77.0), HasSubstr("rope_theta is 77.0 but"));
     EXPECT_THAT(error_with("use_bidirectional_attention", "all"), HasSubstr("\"all\""));
+    Json rope = two_kinds()["rope_parameters"];
+    rope["sliding_attention"]["partial_rotary_factor"] = 0.5;
+    EXPECT_THAT(error_with("rope_parameters", rope),
+                HasSubstr("sliding_attention.partial_rotary_factor is 0.5"));
+    rope = two_kinds()["rope_parameters"];
+    rope["sliding_attention"].erase("rope_theta");
+    EXPECT_THAT(error_with("rope_parameters", rope),
+                HasSubstr("sliding_attention.rope_theta is missing"));
+    rope.erase("sliding_attention");
+    EXPECT_THAT(error_with("rope_parameters", rope), HasSubstr("sliding_attention is missing"));
 }
 
 TEST(HeadSizes, GgufMetadataSaysThemInListsAndByTensors) {
