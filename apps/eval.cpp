@@ -223,7 +223,7 @@ void add_eval(CLI::App& app, Invocation& invocation) {
         ->add_option(
             "--ref-cache", options->reference_cache,
             "a file of --save-ref, in place of --ref: the same text, windows and protocol; "
-            "the divergence is a little less than with --ref")
+            "the divergence is an estimate, for all but the likeliest tokens are a sample")
         ->excludes("--ref")
         ->excludes("--save-ref")
         ->type_name("FILE");

@@ -14,6 +14,8 @@
 #include "io/files/output_file.h"
 #include "io/files/yaml.h"
 #include "model/session/sweep.h"
+#include "model/session/sweep_files.h"
+#include "model/session/sweep_model.h"
 #include "model/session/sweep_workflow.h"
 
 namespace vq::apps {
@@ -64,9 +66,10 @@ std::string figures(const Json& row) {
         const Json& first = texts.front();
         text += fmt::format(" {:>10.4f}", first["perplexity"].get<double>());
         text += first.contains("kld_mean")
-                    ? fmt::format(" {:>9.5f} +- {:.5f}", first["kld_mean"].get<double>(),
-                                  first["kld_stderr_windows"].get<double>())
+                    ? fmt::format(" {:>9.5f}", first["kld_mean"].get<double>())
                     : std::string();
+        if (const double error = first.value("kld_stderr_windows", 0.0); error > 0)
+            text += fmt::format(" +- {:.5f}", error);
     }
     if (!row["quantize_seconds"].is_null())
         text += fmt::format("  {}", format_seconds(row["quantize_seconds"].get<double>()));
@@ -121,9 +124,13 @@ Answer prepare(const Options& given, const SweepSpec& spec, const SweepOptions& 
     const SweepForecast forecast = forecast_sweep(spec, alone, bar.progress());
     const std::filesystem::path folder = given.folder;
     const FileLock lock(claim_folder(given.folder, "sweep.lock"));
+    SweepFiles(given.folder).make_folders();  // logs of other processes may go there
     const std::string description = (folder / "sweep.yaml").string();
+    // Another machine's fastest precision may be another, and with it the points' names.
+    Json frozen = spec.source;
+    frozen["precision"] = SweepInputs(spec).precision();
     // JSON is YAML too.
-    write_text_file(description, spec.source.dump(2) + "\n");
+    write_text_file(description, frozen.dump(2) + "\n");
     Answer answer;
     Json points = Json::array();
     std::string list = "index\tpoint\tmegabytes\tseconds\twhat\n";

@@ -55,7 +55,7 @@ Index characters(std::string_view text) {
 
 TaskSequence encode_choice(const TaskQuestion& question, const std::string& choice,
                            const Tokenizer& tokenizer, TokenId begin) {
-    const std::size_t end = question.prompt.find_last_not_of(' ');
+    const std::size_t end = question.prompt.find_last_not_of(" \t\n\r\f\v");
     const std::string prompt = question.prompt.substr(0, end == std::string::npos ? 0 : end + 1);
     const std::string rest = question.prompt.substr(prompt.size()) + question.delimiter + choice;
     TaskSequence sequence;

@@ -40,8 +40,8 @@ struct TaskBatch {
     Index shortened = 0;  ///< sequences that lost the beginning of their prompts
 };
 
-/// Tokens of questions. Spaces at the end of a prompt belong to the choice, as they do in the
-/// harness. `begin`: the token to put before every prompt; below 0: none. Prompts lose their
+/// Tokens of questions. White space at the end of a prompt belongs to the choice, as it does in
+/// the harness. `begin`: the token to put before every prompt; below 0: none. Prompts lose their
 /// beginnings where a sequence is longer than `most` tokens. Throws Error when a choice or a prompt
 /// has no token.
 TaskBatch encode_tasks(const std::vector<TaskQuestion>& questions, const Tokenizer& tokenizer,

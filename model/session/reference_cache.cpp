@@ -67,6 +67,19 @@ void check_values(const ReferenceTable& table, const h5::Group& root) {
     all(
         table.log_p, [](float v) { return v <= 1e-3F && !std::isnan(v); }, "log_p");
     all(
+        table.weight, [](float v) { return v >= 0 && std::isfinite(v); }, "weight");
+    for (std::size_t i = 0; i < table.ids.size(); i += n) {
+        std::int64_t sampled = 0;
+        for (std::size_t j = i; j < i + n; ++j) {
+            if (!(table.weight[j] > 0)) continue;
+            ++sampled;
+            if (!std::isfinite(table.log_p[j]))
+                throw h5::damaged("holds impossible values", root.where("log_p"));
+        }
+        if (sampled > table.kept() - table.k)
+            throw h5::damaged("samples too many tokens", root.where("weight"));
+    }
+    all(
         table.rest, [](float v) { return v >= 0 && v <= 1; }, "rest");
     all(
         table.top, [&](std::uint32_t v) { return v < vocabulary; }, "top");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/session/sweep_files.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 
@@ -18,6 +19,35 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t longest_row = std::int64_t{1} << 24;
+
+/// Whether what is read of a row later on is there.
+bool is_row(const Json& row) {
+    if (!row.is_object() || row.contains("error")) return false;
+    const auto is = [](const Json& object, const char* key, auto&& kind) {
+        const auto found = object.find(key);
+        return found != object.end() && kind(*found);
+    };
+    const auto number = [](const Json& value) { return value.is_number(); };
+    const auto maybe = [](const Json& value) { return value.is_number() || value.is_null(); };
+    const auto text = [](const Json& value) { return value.is_string(); };
+    for (const char* key : {"point", "model", "method"})
+        if (!is(row, key, text)) return false;
+    for (const char* key : {"seed", "bits_per_weight", "file_bytes"})
+        if (!is(row, key, number)) return false;
+    for (const char* key : {"bits", "quantize_seconds"})
+        if (!is(row, key, maybe)) return false;
+    if (!is(row, "set", [&](const Json& set) {
+            return set.is_object() && std::all_of(set.begin(), set.end(), text);
+        }))
+        return false;
+    return is(row, "texts", [&](const Json& texts) {
+        return texts.is_array() && std::all_of(texts.begin(), texts.end(), [&](const Json& t) {
+                   if (!t.is_object() || !is(t, "perplexity", number)) return false;
+                   return !t.contains("kld_mean") ||
+                          (is(t, "kld_mean", number) && is(t, "kld_stderr_windows", number));
+               });
+    });
+}
 
 }  // namespace
 
@@ -41,12 +71,13 @@ std::string SweepFiles::point(const PointNames& names) const {
 std::optional<Json> SweepFiles::done_row(const PointNames& names) const {
     const std::string path = point(names);
     if (!fs::exists(path)) return std::nullopt;
-    Json row = Json::parse(read_text_file(path, longest_row), nullptr, false);
     // A file that somebody has damaged is made again.
-    if (!row.is_object() || row.value("point", Json()) != names.point || !row.contains("set") ||
-        !row["set"].is_object() || row.contains("error"))
-        return std::nullopt;
-    return row;
+    try {
+        Json row = Json::parse(read_text_file(path, longest_row), nullptr, false);
+        if (is_row(row) && row["point"] == names.point) return row;
+    } catch (const Error&) {  // not a file, or too long for one of ours
+    }
+    return std::nullopt;
 }
 
 void SweepFiles::write_row(const PointNames& names, const Json& row) const {

@@ -2,6 +2,7 @@
 #include "model/session/sweep_grid.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 
@@ -28,12 +29,22 @@ std::vector<Json> values_of(const Json& value) {
     return {value.begin(), value.end()};
 }
 
+/// The same however its keys are ordered.
+std::string canonical(const Json& value) {
+    return nlohmann::json::parse(value.dump()).dump();
+}
+
+bool has(const std::vector<Json>& values, const Json& value) {
+    return std::any_of(values.begin(), values.end(), [own = canonical(value)](const Json& other) {
+        return canonical(other) == own;
+    });
+}
+
 bool holds(const Json& combination, const Json& rule) {
     return std::all_of(rule.items().begin(), rule.items().end(), [&](const auto& wanted) {
         const auto found = combination.find(wanted.key());
         if (found == combination.end()) return false;
-        const std::vector<Json> values = values_of(wanted.value());
-        return std::find(values.begin(), values.end(), *found) != values.end();
+        return has(values_of(wanted.value()), *found);
     });
 }
 
@@ -61,10 +72,14 @@ std::vector<Json> included(const std::vector<GridAxis>& axes, const Json& entry)
 std::vector<Json> expand_grid(const std::vector<GridAxis>& axes, const std::vector<Json>& exclude,
                               const std::vector<Json>& include, const std::string& where) {
     for (const Json& rule : exclude)
-        for (const auto& [name, value] : rule.items())
-            if (find_axis(axes, name) == nullptr)
-                throw Error("what is excluded is not in the grid", where + ": exclude: " + name,
-                            "exclude by what the grid lists");
+        for (const auto& [name, value] : rule.items()) {
+            const GridAxis* axis = find_axis(axes, name);
+            for (const Json& excluded : values_of(value))
+                if (axis == nullptr || !has(axis->values, excluded))
+                    throw Error("what is excluded is not in the grid",
+                                where + ": exclude: " + name + ": " + excluded.dump(),
+                                "exclude what the grid lists, written as it is there");
+        }
     std::vector<Json> all = combinations(axes);
     std::erase_if(all, [&](const Json& combination) {
         return std::any_of(exclude.begin(), exclude.end(),
@@ -73,9 +88,9 @@ std::vector<Json> expand_grid(const std::vector<GridAxis>& axes, const std::vect
     for (const Json& entry : include)
         for (Json& combination : included(axes, entry)) all.push_back(std::move(combination));
     std::vector<Json> unique;
+    std::set<std::string> seen;
     for (Json& combination : all)
-        if (std::find(unique.begin(), unique.end(), combination) == unique.end())
-            unique.push_back(std::move(combination));
+        if (seen.insert(canonical(combination)).second) unique.push_back(std::move(combination));
     return unique;
 }
 

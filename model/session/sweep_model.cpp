@@ -2,6 +2,7 @@
 #include "model/session/sweep_model.h"
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "io/files/text_input.h"
 
 namespace vq {
@@ -12,7 +13,16 @@ SweepInputs::SweepInputs(const SweepSpec& spec)
 
 PointInputs SweepInputs::of(const SweepPoint& point) {
     std::string& model = models_[point.model];
-    if (model.empty()) model = Session(point.model).content_hash();
+    if (model.empty()) {
+        Session session(point.model);
+        Hasher hasher;
+        hasher.add(session.content_hash());
+        for (const auto& [name, content] : session.source().tokenizer_files()) {
+            hasher.add(name);
+            hasher.add(content);
+        }
+        model = hasher.hex();
+    }
     std::vector<std::string> read = point.calibration.paths;
     read.insert(read.end(), point.calibration.chats.begin(), point.calibration.chats.end());
     if (point.hessians_from_file()) read = {point.hessians};

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/cpu.h"
 #include "base/hash.h"
 #include "io/files/mapped_file.h"
 
@@ -72,6 +73,7 @@ PointNames point_names(const SweepPoint& point, const SweepEvaluation& evaluatio
                     {"model", inputs.model_hash},
                     {"calibration", inputs.calibration_hash},
                     {"precision", inputs.precision},
+                    {"instruction_set", isa_name(active_isa())},
                     {"method", point.method},
                     {"bits", point.bits ? Json(*point.bits) : Json(nullptr)},
                     {"seed", point.seed},

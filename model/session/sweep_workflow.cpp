@@ -63,7 +63,7 @@ rule results:
         words=[VQ, "sweep", DESCRIPTION, "-o", FOLDER, "--quiet"]
     shell:
         # A point that failed is a row of the results, and no reason to take them away.
-        "{params.words:q} || test -s {output[0]:q}"
+        "{params.words:q} || {{ [ $? -eq 1 ] && test -s {output[0]:q}; }}"
 
 rule point:
     output:

@@ -58,6 +58,8 @@ TEST(Tasks, SpacesAtTheEndOfAPromptBelongToTheChoice) {
     EXPECT_EQ(batch.sequences[1].characters, 2);  // of two and one bytes
     EXPECT_EQ(batch.longest, 7);
     EXPECT_EQ(batch.shortened, 0);
+    const TaskBatch line = encode_tasks({{"a:\n", {"x", "y"}, 0, ""}}, tokenizer, -1, 100);
+    EXPECT_EQ(line.sequences[0].context, 2);  // white space of any kind
 }
 
 TEST(Tasks, LongPromptsLoseTheirBeginning) {

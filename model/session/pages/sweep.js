@@ -2,7 +2,11 @@
 "use strict";
 const results = JSON.parse(document.getElementById("data").textContent);
 const points = results.points;
-const z = 1.96;  // half of a 95% interval, in standard errors
+// Half of a 95% interval in standard errors, windows taken as independent: Student's t for few of
+// them (within .5% from four on). One window has no interval.
+const quantile = (degrees) => degrees < 1 ? NaN : degrees === 1 ? 12.706 : degrees === 2 ? 4.303
+  : 1.96 + 2.374 / degrees + 2.822 / degrees ** 2 + 2.556 / degrees ** 3 + 1.5 / degrees ** 4;
+const z = (text) => quantile((text.windows || 0) - 1);
 
 const rows = [];  // a point on a text
 for (const point of points) {
@@ -45,7 +49,8 @@ if (plots.length === 0) document.getElementById("plots").textContent = "Nothing 
 
 function half(plot, text) {
   // exp(mean +- e) is nearly mean (1 +- e) for errors as small as these.
-  return plot.error ? z * (text[plot.error] || 0) : z * text.perplexity * (text.nll_stderr_windows || 0);
+  const error = plot.error ? text[plot.error] : text.perplexity * text.nll_stderr_windows;
+  return z(text) * error || 0;
 }
 function front(all) {
   const line = [];
@@ -103,7 +108,7 @@ function commands(row) {
 const plain = (title, value, digits) => ({title, value, number: digits !== undefined, show: (r) => digits === undefined ? value(r) : number(value(r), digits)});
 const ofText = (key) => (r) => r.text ? r.text[key] : null;
 const withError = (title, key, error, digits) => ({title, value: ofText(key), number: true,
-  show: (r) => r.text && known(r.text[key]) ? number(r.text[key], digits) + " \u00b1 " + number(error(r.text), digits) : ""});
+  show: (r) => r.text && known(r.text[key]) ? number(r.text[key], digits) + (error(r.text) > 0 ? " \u00b1 " + number(error(r.text), digits) : "") : ""});
 const columns = [
   severalModels ? plain("model", (r) => r.point.model) : null,
   plain("method", (r) => r.point.method),
@@ -115,8 +120,8 @@ const columns = [
   texts.length > 1 ? plain("text", ofText("text")) : null,
   plain("true bits", (r) => r.point.bits_per_weight, 4),
   {title: "file", value: (r) => r.point.file_bytes, number: true, show: (r) => bytes(r.point.file_bytes)},
-  rows.some((r) => known(ofText("kld_mean")(r))) ? withError("KL", "kld_mean", (t) => z * (t.kld_stderr_windows || 0), 5) : null,
-  texts.length ? withError("perplexity", "perplexity", (t) => z * t.perplexity * (t.nll_stderr_windows || 0), 4) : null,
+  rows.some((r) => known(ofText("kld_mean")(r))) ? withError("KL", "kld_mean", (t) => z(t) * t.kld_stderr_windows, 5) : null,
+  texts.length ? withError("perplexity", "perplexity", (t) => z(t) * t.perplexity * t.nll_stderr_windows, 4) : null,
   rows.some((r) => known(ofText("top1_agreement")(r))) ? {title: "same top token", value: ofText("top1_agreement"), number: true,
     show: (r) => r.text && known(r.text.top1_agreement) ? (100 * r.text.top1_agreement).toFixed(2) + "%" : ""} : null,
   {title: "output error", value: (r) => r.point.rel_proxy, number: true, show: (r) => number(r.point.rel_proxy, 5)},

@@ -30,8 +30,16 @@ TEST(Grid, ExcludedIsWhatHasAllThatARuleNames) {
     EXPECT_EQ(left({{{"method", "a"}}}), 3U);
     EXPECT_EQ(left({{{"bits", Json::array({2, 3})}}}), 2U);
     EXPECT_EQ(left({{{"method", "a"}}, {{"method", "b"}, {"bits", 4}}}), 2U);
-    EXPECT_EQ(left({{{"bits", 7}}}), 6U);
+    EXPECT_THROW(left({{{"bits", 7}}}), Error);  // mistyped, or meant for another grid
     EXPECT_THROW(left({{{"seed", 1}}}), Error);
+}
+
+TEST(Grid, TheOrderOfKeysIsNoDifference) {
+    const std::vector<GridAxis> axes = {
+        {"calibration", {{{"text", "a"}, {"tokens", 10}}, {{"text", "b"}, {"tokens", 10}}}}};
+    const Json rule = {{"calibration", {{"tokens", 10}, {"text", "a"}}}};
+    EXPECT_EQ(expand_grid(axes, {rule}, {}, "x").size(), 1U);
+    EXPECT_EQ(expand_grid(axes, {}, {rule}, "x").size(), 2U);  // there already
 }
 
 TEST(Grid, IncludedTakesFromTheGridWhatItDoesNotName) {
