@@ -4,17 +4,20 @@
 # comparison scripts use, and prints the path of its interpreter. Exit code 77: pip cannot reach them.
 #   scripts/python_env.sh            numpy, h5py, tokenizers, sentencepiece, safetensors
 #   scripts/python_env.sh torch      torch and transformers too (large)
+#   scripts/python_env.sh lm-eval    and lm-evaluation-harness
 #   VQKIT_CACHE=FOLDER   where to make it (default ~/.cache/vqkit)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/packages.sh
 
 requirements=(numpy==2.4.6 h5py==3.16.0 tokenizers==0.23.3 sentencepiece==0.2.3 safetensors==0.8.0)
+torch=(torch==2.15.0 transformers==5.23.0 gguf==0.19.0 accelerate==1.15.0)
 kind=${1:-base}
 case $kind in
     base) ;;
-    torch) requirements+=(torch==2.15.0 transformers==5.23.0 gguf==0.19.0 accelerate==1.15.0) ;;
-    *) say "error: unknown environment: $kind: use base or torch"; exit 2 ;;
+    torch) requirements+=("${torch[@]}") ;;
+    lm-eval) requirements+=("${torch[@]}" lm_eval==0.4.13 datasets==5.2.0) ;;
+    *) say "error: unknown environment: $kind: use base, torch or lm-eval"; exit 2 ;;
 esac
 cache=${VQKIT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vqkit}
 # Another list of packages is another environment: nothing is ever upgraded in place.
