@@ -88,6 +88,7 @@ bool interrupted();
 void add_quantize(CLI::App& app, Invocation& invocation);
 void add_hessian(CLI::App& app, Invocation& invocation);
 void add_eval(CLI::App& app, Invocation& invocation);
+void add_sensitivity(CLI::App& app, Invocation& invocation);
 void add_compare(CLI::App& app, Invocation& invocation);
 void add_sweep(CLI::App& app, Invocation& invocation);
 void add_generate(CLI::App& app, Invocation& invocation);

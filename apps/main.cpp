@@ -55,6 +55,7 @@ int run(int argc, char** argv) {
     add_quantize(app, invocation);
     add_hessian(app, invocation);
     add_eval(app, invocation);
+    add_sensitivity(app, invocation);
     add_compare(app, invocation);
     add_sweep(app, invocation);
     add_generate(app, invocation);

@@ -31,6 +31,7 @@ struct Options {
     std::optional<double> bits;
     std::string target_size;
     std::string recipe;
+    Recipe rules;  ///< of that file, which is read once: it may be a pipe
     CalibrationArguments calibration;
     std::string hessians = "quantized";
     std::vector<std::string> set;
@@ -64,23 +65,17 @@ std::string canonical_command(const Options& options, const Common& common) {
     return command + fmt::format(" --seed {}", common.seed);
 }
 
-Recipe recipe_of(const Options& options) {
-    if (options.recipe.empty()) return {};
-    return parse_recipe(read_text(options.recipe), options.recipe);
-}
-
 StoreRequest request_of(const Options& options, const Common& common) {
-    const Recipe recipe = recipe_of(options);
     return {.path = options.output,
             .resume = options.resume,
             .seed = common.seed,
             .command = canonical_command(options, common),
-            .recipe = recipe.empty() ? Json() : recipe_json(recipe)};
+            .recipe = options.rules.empty() ? Json() : recipe_json(options.rules)};
 }
 
 ModelPlan plan_for(const Options& options, const Common& common, const Session& session) {
     const std::vector<TensorPlan> tensors = session.tensors();
-    const Recipe recipe = recipe_of(options);
+    const Recipe& recipe = options.rules;
     if (options.target_size.empty())
         return apply_recipe(
             recipe, tensors,
@@ -166,8 +161,8 @@ Answer dry_run(const Options& options, const Common& common, const Session& sess
                        {"settings", settings_json(plan.settings)},
                        {"tensors", tensors},
                        {"embeddings", embeddings}};
-    if (const Recipe recipe = recipe_of(options); !recipe.empty()) {
-        answer.document["recipe"] = recipe_json(recipe);
+    if (!options.rules.empty()) {
+        answer.document["recipe"] = recipe_json(options.rules);
         answer.text += recipe_text(answer.document["recipe"]);
     }
     answer.text += fmt::format(
@@ -265,7 +260,10 @@ Answer report_answer(const QuantizeReport& report, const Options& options, const
     return answer;
 }
 
-Answer run(const Options& options, const Common& common) {
+Answer run(const Options& given, const Common& common) {
+    Options options = given;
+    if (!options.recipe.empty())
+        options.rules = parse_recipe(read_text(options.recipe), options.recipe);
     Session session(options.model);
     show_notes(session.source().notes(), common);
     if (!options.dry_run) check_can_write(options.output, inputs_of(options));

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 
+#include "base/error.h"
 #include "base/packed/format.h"
 
 namespace vq {
@@ -50,6 +51,25 @@ private:
     std::uint64_t at_ = 0;
 };
 
+/// Bytes between sections that their alignment explains; others are nobody's, and remain
+/// unexplained. Throws Error where sections lie over each other.
+std::uint64_t gaps(std::vector<decode::Section> sections, std::uint64_t file_bytes) {
+    std::erase_if(sections, [](const decode::Section& s) { return s.bytes == 0; });
+    std::sort(sections.begin(), sections.end(),
+              [](const auto& a, const auto& b) { return a.offset < b.offset; });
+    sections.push_back({file_bytes, 0});
+    std::uint64_t end = 0;
+    std::uint64_t sum = 0;
+    for (const decode::Section& s : sections) {
+        if (s.offset < end)
+            throw Error("sections lie over each other", std::to_string(s.offset),
+                        "make the packed file again");
+        if (s.offset - end < decode::section_align) sum += s.offset - end;
+        end = s.offset + s.bytes;
+    }
+    return sum;
+}
+
 }  // namespace
 
 Audit audit_packed(const PackedWeights& file, const std::vector<std::string>& tables) {
@@ -59,6 +79,14 @@ Audit audit_packed(const PackedWeights& file, const std::vector<std::string>& ta
     const auto codebooks = directory.records<decode::CodebookRecord>(header.codebooks);
     const auto tensors = directory.records<decode::TensorRecord>(header.tensors);
     const auto segments = directory.records<decode::SegmentRecord>(header.segments);
+
+    std::vector<decode::Section> sections = {{0, sizeof(header)}, header.directory};
+    for (const auto& blob : blobs) sections.push_back(blob.data);
+    for (const auto& book : codebooks) sections.push_back(book.data);
+    for (const auto& t : tensors)
+        for (const decode::Section& s : {t.dense, t.scales, t.column_scale, t.permutation})
+            sections.push_back(s);
+    for (const auto& s : segments) sections.push_back(s.codes);
 
     std::map<std::string, std::uint64_t> bytes;
     bytes["header and directory"] = sizeof(header) + header.directory.bytes;
@@ -82,10 +110,7 @@ Audit audit_packed(const PackedWeights& file, const std::vector<std::string>& ta
     }
     Audit audit;
     audit.file_bytes = static_cast<std::int64_t>(header.file_bytes);
-    std::uint64_t sections = 0;
-    for (const auto& [kind, n] : bytes) sections += n;
-    // Sections begin at multiples of 64.
-    bytes["gaps between sections"] = header.file_bytes - sections;
+    bytes["gaps between sections"] = gaps(std::move(sections), header.file_bytes);
     for (const char* kind : kinds)
         if (const std::uint64_t n = bytes[kind]; n > 0)
             audit.entries.push_back({kind, static_cast<std::int64_t>(n)});

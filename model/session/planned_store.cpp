@@ -30,14 +30,16 @@ SharedCodes planned_codes(const ModelPlan& plan, const SharingGroup& group,
     return codes;
 }
 
-/// Tensors of one group have the same.
-std::uint64_t planned_seed(const ModelPlan& plan, std::size_t i, std::uint64_t seed) {
-    const TensorPlan& t = plan.tensors[i];
-    if (t.role == PlanRole::embedding) return seed_of(seed, t.name);
-    const auto first = std::find_if(
-        plan.tensors.begin(), plan.tensors.end(),
-        [&](const TensorPlan& other) { return other.layer == t.layer && other.group == t.group; });
-    return seed_of(seed, first->name);
+/// Of every tensor; those of one group have the same.
+std::vector<std::uint64_t> planned_seeds(const ModelPlan& plan, std::uint64_t seed) {
+    std::map<std::pair<Index, Index>, std::uint64_t> groups;
+    std::vector<std::uint64_t> seeds;
+    for (const TensorPlan& t : plan.tensors) {
+        const std::uint64_t own = seed_of(seed, t.name);
+        const bool table = t.role == PlanRole::embedding;
+        seeds.push_back(table ? own : groups.try_emplace({t.layer, t.group}, own).first->second);
+    }
+    return seeds;
 }
 
 }  // namespace
@@ -53,6 +55,7 @@ PlannedStore planned_store(const WeightSource& source, const ModelPlan& plan, St
             for (const std::size_t i : group.tensors) shared[i].push_back(code.name);
         }
     }
+    const std::vector<std::uint64_t> seeds = planned_seeds(plan, out.meta.seed);
     std::map<std::string, std::size_t> coded;
     for (std::size_t i = 0; i < plan.tensors.size(); ++i) coded[plan.tensors[i].name] = i;
     const std::vector<std::string> tables = table_names(source.config());
@@ -60,8 +63,7 @@ PlannedStore planned_store(const WeightSource& source, const ModelPlan& plan, St
         if (const auto found = coded.find(name); found != coded.end()) {
             const std::size_t i = found->second;
             const TensorPlan& t = plan.tensors[i];
-            out.tensors.push_back(planned_tensor(t.name, t.shape, t.settings, shared[i],
-                                                 planned_seed(plan, i, out.meta.seed)));
+            out.tensors.push_back(planned_tensor(t.name, t.shape, t.settings, shared[i], seeds[i]));
             if (t.role == PlanRole::embedding) out.tensors.back().spec["role"] = "embedding";
             continue;
         }

@@ -17,7 +17,7 @@
 #include "vq/layer/planned_tensor.h"
 #include "vq/layer/quantize_layer.h"
 #include "vq/layer/round_tensor.h"
-#include "vq/tensor/code_families.h"
+#include "vq/run/share_rates.h"
 #include "vq/tensor/stored_tensor.h"
 
 namespace vq {
@@ -111,6 +111,9 @@ public:
             }
         meta.shared = shared_.arrays();
         store_.finish(meta, source_.names());
+        if (plan_.file_bytes > 0 && outlines_.file_bytes() > plan_.file_bytes)
+            progress_.log(fmt::format("the file has {} bytes, more than the {} asked for",
+                                      outlines_.file_bytes(), plan_.file_bytes));
         report_.scope = plan_.scope;
         return std::move(report_);
     }
@@ -234,7 +237,7 @@ private:
     Settings settings_of(std::size_t i) const {
         const TensorPlan& plan = plan_.tensors[i];
         Settings s = plan.settings;
-        if (saved_ != 0 && !plan.given && family_of(s.code).rates(s.code).any())
+        if (saved_ != 0 && is_free(plan))
             s.code.rate = rate_within(plan.shape, s,
                                       rate_bits(plan.shape, s) + 8 * static_cast<double>(saved_));
         return s;
@@ -253,7 +256,7 @@ private:
         for (auto& [name, array] : outline.arrays) array.bytes.clear();
         const bool last =
             i + 1 == plan_.tensors.size() || plan_.tensors[i + 1].layer != plan_.tensors[i].layer;
-        if (last) saved_ = foretold_ - outlines_.file_bytes();
+        if (last && i < last_free_) saved_ = foretold_ - outlines_.file_bytes();
     }
 
     /// The file as it is foretold; afterwards finished tensors take the place of planned ones.
@@ -263,6 +266,8 @@ private:
         for (std::size_t t = 0; t < outlines_.tensors.size(); ++t)
             places_[outlines_.tensors[t].name] = t;
         foretold_ = outlines_.file_bytes();
+        for (std::size_t i = 0; i < plan_.tensors.size(); ++i)
+            if (is_free(plan_.tensors[i])) last_free_ = i;
     }
 
     /// A finished linear layer: into the report, and into the text's way.
@@ -400,8 +405,9 @@ private:
     PlannedStore outlines_;
     std::map<std::string, std::size_t> places_;  ///< in `outlines_`
     std::int64_t foretold_ = 0;                  ///< bytes of the file, as planned
-    std::int64_t saved_ = 0;                     ///< of those, by the linear layers so far
-    double total_ = 0;                           ///< work_of() the plan
+    std::size_t last_free_ = 0;  ///< tensor of the plan that can make good for others
+    std::int64_t saved_ = 0;     ///< of those, by the linear layers so far
+    double total_ = 0;           ///< work_of() the plan
     double done_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
+#include <set>
 
 #include "base/json.h"
 #include "io/checkpoints/checkpoint.h"
@@ -54,12 +55,9 @@ TempFolder* Contract::folder_ = nullptr;
 Outcome* Contract::outcome_ = nullptr;
 
 const std::vector<std::vector<std::string>> commands = {
-    {"quantize"},         {"hessian", "collect"},
-    {"hessian", "merge"}, {"eval"},
-    {"compare"},          {"sweep"},
-    {"generate"},         {"inspect"},
-    {"verify"},           {"export"},
-    {"bench", "gaussian"}};
+    {"quantize"}, {"hessian", "collect"}, {"hessian", "merge"}, {"eval"},    {"compare"},
+    {"sweep"},    {"sensitivity"},        {"generate"},         {"inspect"}, {"verify"},
+    {"export"},   {"bench", "gaussian"}};
 
 TEST_F(Contract, EveryCommandExplainsItselfWithAnExample) {
     for (std::vector<std::string> command : commands) {
@@ -241,6 +239,27 @@ TEST_F(Contract, InspectOfAModelCountsWhatARunWouldQuantize) {
     EXPECT_EQ(inspect["weights"], weights);
     EXPECT_EQ(inspect["active_weights"], weights);  // the embedding is tied: it makes the logits
     EXPECT_NE(run_vq({"inspect", model()}).out.find("layers with attention: 1"), std::string::npos);
+}
+
+TEST_F(Contract, SensitivityMakesARecipeThatQuantizeTakes) {
+    const std::string recipe = *folder_ / "importance.yaml";
+    const std::vector<std::string> command = {
+        "sensitivity", store(),   "--ref", model(), "--text", heldout(),      "--ctx",
+        "64",          "--parts", "1",     "-o",    recipe,   "--max-tokens", "512"};
+    const Json json = json_of(command);
+    EXPECT_GT(json["kl"], 0);
+    ASSERT_EQ(json["parts"].size(), 7U);
+    expect_keys(json["parts"][0],
+                {"name", "weights", "bits_per_weight", "kl", "kl_stderr", "importance", "tensors"});
+    const std::vector<std::string> dry = {"quantize", model(),    "--method", "best",     "--bits",
+                                          "3",        "--recipe", recipe,     "--dry-run"};
+    const Json plan = json_of(dry);
+    EXPECT_LE(plan["bits_per_weight"], 3);
+    std::set<double> bits;
+    for (const Json& tensor : plan["tensors"]) bits.insert(tensor["bits_per_weight"].get<double>());
+    EXPECT_GT(bits.size(), 2U);
+    EXPECT_EQ(run_vq({"sensitivity", model(), "--ref", model(), "--text", heldout()}).code, 1);
+    EXPECT_EQ(run_vq(with(command, {"-o", store()})).code, 2);  // -o twice
 }
 
 TEST_F(Contract, InspectCountsCodewordsWhenAsked) {

@@ -13,6 +13,7 @@
 #include "vq/layer/planned_tensor.h"
 #include "vq/run/budget.h"
 #include "vq/run/presets.h"
+#include "vq/run/share_rates.h"
 #include "vq/tensor/code_families.h"
 
 namespace vq {
@@ -65,6 +66,7 @@ public:
         : tensors_(tensors),
           settings_(std::move(settings)),
           recipe_(recipe),
+          matches_(match_recipe(recipe, tensors)),
           with_tables_(with_tables),
           target_(target),
           file_bytes_(file_bytes) {
@@ -103,7 +105,7 @@ private:
         else
             fit_budget(sized, shapes_, bits);
         check_settings(sized);
-        return apply_recipe(recipe_, tensors_, uniform_plan(tensors_, sized));
+        return apply_recipe(recipe_, matches_, tensors_, uniform_plan(tensors_, sized));
     }
     std::optional<ModelPlan> plan(double bits, double table_bits) const {
         try {
@@ -120,10 +122,11 @@ private:
     }
 
     std::int64_t reserve(const ModelPlan& p) const {
-        // What the last linear layer and the tables take too much, nothing makes good for.
+        // What the last linear layer, the tables and whatever a recipe names take too much, nothing
+        // makes good for.
         std::int64_t bytes = runs_reserve(settings_);
         for (const TensorPlan& t : p.tensors)
-            if (t.role == PlanRole::embedding) bytes += runs_reserve(t.settings);
+            if (!is_free(t)) bytes += runs_reserve(t.settings);
         return bytes > 0 || range_.any() ? bytes + small_blocks : 0;
     }
 
@@ -171,8 +174,6 @@ private:
         return low;
     }
 
-    static bool is_free(const TensorPlan& t) { return t.role == PlanRole::linear && !t.given; }
-
     /// Gives what is left to the linear layers, tensor by tensor: each takes the columns that fit
     /// and hands on the rest. Another run of columns costs something too, so that it takes a few
     /// rounds; the fullest file that is not too large is kept.
@@ -190,33 +191,12 @@ private:
             if (bytes <= most && most - bytes < target_ / 10000) break;
             // Half of the way after a few rounds, so that steps do not go round in a circle.
             bits += 8.0 * static_cast<double>(most - bytes) / (round < 3 ? 1 : 2);
-            share_out(bits, p);
+            share_rates(bits, p);
         }
         if (best)
             p = std::move(*best);
         else
-            share_out(0, p);  // the least of all, which was found to fit
-    }
-
-    static double free_bits(const ModelPlan& p) {
-        double bits = 0;
-        for (const TensorPlan& t : p.tensors)
-            if (is_free(t)) bits += rate_bits(t.shape, t.settings);
-        return bits;
-    }
-
-    static void share_out(double bits, ModelPlan& p) {
-        double weights = 0;
-        for (const TensorPlan& t : p.tensors)
-            if (is_free(t)) weights += static_cast<double>(t.shape.rows * t.shape.cols);
-        double carried = 0;
-        for (TensorPlan& t : p.tensors) {
-            if (!is_free(t)) continue;
-            const double wanted =
-                carried + bits * static_cast<double>(t.shape.rows * t.shape.cols) / weights;
-            t.settings.code.rate = rate_within(t.shape, t.settings, wanted);
-            carried = wanted - rate_bits(t.shape, t.settings);
-        }
+            share_rates(0, p);  // the least of all, which was found to fit
     }
 
     /// A method of whole bits leaves more than a table's next step, as does one that has the most
@@ -242,6 +222,7 @@ private:
     const std::vector<TensorPlan>& tensors_;
     Settings settings_;
     const Recipe& recipe_;
+    RecipeMatches matches_;
     bool with_tables_;
     std::int64_t target_;
     const FileBytes& file_bytes_;

@@ -28,6 +28,7 @@ struct TensorPlan {
     Settings settings;          ///< complete: sized, and a scope that is not automatic
     bool makes_logits = false;  ///< of a table: the head, or an embedding that is the head too
     bool given = false;         ///< settings are its own, not those of all: a recipe named it
+    double importance = 1;      ///< what an error of it costs, beside other tensors (share_rates.h)
 };
 
 /// All tensors that are not kept dense, in the order in which they are made: block after block,

@@ -14,6 +14,8 @@
 #include "base/error.h"
 #include "vq/run/budget.h"
 #include "vq/run/presets.h"
+#include "vq/run/share_rates.h"
+#include "vq/tensor/code_families.h"
 
 namespace vq {
 
@@ -35,6 +37,10 @@ void read_settings(const YAML::Node& node, const std::string& prefix, const std:
     for (const auto& entry : node) {
         const std::string key = prefix + entry.first.as<std::string>();
         const int line = line_of(entry.first);
+        // An alias may hold itself.
+        if (key.size() > 200)
+            throw Error("no setting has such a name", place(where, line) + ": " + key.substr(0, 60),
+                        "see vq quantize --help");
         if (entry.second.IsMap())
             read_settings(entry.second, key + ".", where, out);
         else if (entry.second.IsScalar())
@@ -90,6 +96,9 @@ public:
         } else {
             out.settings = method_.empty() ? planned->settings : base;
         }
+        out.importance = importance_;
+        out.given = !settings_.empty() || bits_ > 0 || !method_.empty();
+        if (importance_ != 1) check_importance(out);
         bool sized = false;
         bool changed = !method_.empty();
         for (const RecipeSetting& s : settings_) {
@@ -106,6 +115,9 @@ public:
             sized |= s.key == "code.rate" || s.key == "code.stage_bits";
             set(out.settings, s);
         }
+        if (is_table(out) && !out.makes_logits && out.settings.objective != Objective::identity)
+            throw Error("the recipe does not go with a tensor", where_,
+                        out.name + " is looked up by rows: its objective is the identity");
         try {
             size(out, planned, base, sized, changed);
             check_settings(out.settings);
@@ -124,17 +136,38 @@ private:
         if (setting.key == "method") {
             find_method(setting);
         } else if (setting.key == "bits") {
-            double bits = 0;
-            const char* end = setting.value.data() + setting.value.size();
-            const auto [stop, status] = std::from_chars(setting.value.data(), end, bits);
-            if (status != std::errc() || stop != end || !(bits >= least_bits && bits <= most_bits))
-                throw Error("bad value", where_ + ": bits: " + setting.value,
-                            fmt::format("use a number from {} to {}", least_bits, most_bits));
-            bits_ = bits;
+            bits_ = number(setting, least_bits, most_bits);
+        } else if (setting.key == "importance") {
+            importance_ = number(setting, least_importance, most_importance);
         } else {
             std::erase_if(settings_, [&](const RecipeSetting& s) { return s.key == setting.key; });
             settings_.push_back(setting);
         }
+    }
+
+    double number(const RecipeSetting& setting, double least, double most) const {
+        double value = 0;
+        const char* end = setting.value.data() + setting.value.size();
+        const auto [stop, status] = std::from_chars(setting.value.data(), end, value);
+        if (status != std::errc() || stop != end || !(value >= least && value <= most))
+            throw Error("bad value", where_ + ": " + setting.key + ": " + setting.value,
+                        fmt::format("use a number from {} to {}", least, most));
+        return value;
+    }
+
+    /// Only what shares bits with others has an importance beside them.
+    void check_importance(const TensorPlan& tensor) const {
+        const CodeSettings& code = tensor.settings.code;
+        const char* what = nullptr;
+        if (is_table(tensor))
+            what = "is no linear layer";
+        else if (!family_of(code).rates(code).any())
+            what = "has a code without rates";
+        else if (tensor.given)
+            what = "has settings of its own";
+        if (what != nullptr)
+            throw Error("importance of a tensor that shares no bits with others", where_,
+                        tensor.name + " " + what);
     }
 
     void find_method(const RecipeSetting& setting) {
@@ -146,6 +179,7 @@ private:
         method_ = setting.value;
         settings_.clear();
         bits_ = 0;
+        importance_ = 1;
     }
 
     void set(Settings& to, const RecipeSetting& s) const {
@@ -183,6 +217,7 @@ private:
     std::string where_;
     std::string method_;
     double bits_ = 0;
+    double importance_ = 1;
     std::vector<RecipeSetting> settings_;
 };
 
@@ -223,34 +258,20 @@ Recipe parse_recipe(const std::string& text, const std::string& where) {
     return recipe;
 }
 
-ModelPlan apply_recipe(const Recipe& recipe, const std::vector<TensorPlan>& tensors,
-                       ModelPlan plan) {
-    if (recipe.empty()) return plan;
+RecipeMatches match_recipe(const Recipe& recipe, const std::vector<TensorPlan>& tensors) {
+    RecipeMatches matches(tensors.size());
     std::vector<bool> used(recipe.rules.size(), false);
     std::vector<bool> of_a_table(recipe.rules.size(), false);
-    std::map<std::string, TensorPlan> planned;
-    for (TensorPlan& t : plan.tensors) planned.emplace(t.name, std::move(t));
-    plan.tensors.clear();
     bool first_table = true;
-    for (const TensorPlan& t : tensors) {
-        const auto found = planned.find(t.name);
-        const TensorPlan* before = found == planned.end() ? nullptr : &found->second;
-        Cook cook(recipe, t, plan);
-        bool any = false;
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+        const TensorPlan& t = tensors[i];
         for (std::size_t r = 0; r < recipe.rules.size(); ++r) {
             if (!matches_tensor(recipe.rules[r].pattern, t, first_table)) continue;
-            any = true;
+            matches[i].push_back(r);
             used[r] = true;
             of_a_table[r] = of_a_table[r] || is_table(t);
-            cook.add(recipe.rules[r]);
         }
         if (is_table(t)) first_table = false;
-        if (!any) {
-            if (before != nullptr) plan.tensors.push_back(*before);
-        } else if (auto cooked = cook(before)) {
-            cooked->given = true;
-            plan.tensors.push_back(std::move(*cooked));
-        }
     }
     for (std::size_t r = 0; r < recipe.rules.size(); ++r) {
         const RecipeRule& rule = recipe.rules[r];
@@ -264,6 +285,35 @@ ModelPlan apply_recipe(const Recipe& recipe, const std::vector<TensorPlan>& tens
                             place(recipe.where, s.line) + ": " + s.key,
                             "write it under embedding or head");
     }
+    return matches;
+}
+
+ModelPlan apply_recipe(const Recipe& recipe, const std::vector<TensorPlan>& tensors,
+                       ModelPlan plan) {
+    return apply_recipe(recipe, match_recipe(recipe, tensors), tensors, std::move(plan));
+}
+
+ModelPlan apply_recipe(const Recipe& recipe, const RecipeMatches& matches,
+                       const std::vector<TensorPlan>& tensors, ModelPlan plan) {
+    if (recipe.empty()) return plan;
+    std::map<std::string, TensorPlan> planned;
+    for (TensorPlan& t : plan.tensors) planned.emplace(t.name, std::move(t));
+    plan.tensors.clear();
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+        const TensorPlan& t = tensors[i];
+        const auto found = planned.find(t.name);
+        const TensorPlan* before = found == planned.end() ? nullptr : &found->second;
+        if (matches[i].empty()) {
+            if (before != nullptr) plan.tensors.push_back(*before);
+            continue;
+        }
+        Cook cook(recipe, t, plan);
+        for (const std::size_t r : matches[i]) cook.add(recipe.rules[r]);
+        if (auto cooked = cook(before)) plan.tensors.push_back(std::move(*cooked));
+    }
+    if (std::any_of(plan.tensors.begin(), plan.tensors.end(),
+                    [](const TensorPlan& t) { return t.importance != 1; }))
+        share_rates(free_bits(plan), plan);
     return plan;
 }
 
