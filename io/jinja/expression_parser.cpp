@@ -97,8 +97,7 @@ ExpressionPtr parse_primary(Words& words) {
         case TokenKind::integer: {
             std::int64_t value = 0;
             const std::string& digits = words.next().text;
-            const auto read =
-                std::from_chars(digits.data(), digits.data() + digits.size(), value);
+            const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), value);
             if (read.ec != std::errc()) words.refuse("the number " + digits + " is too large");
             return constant(words, Value::integer(value));
         }

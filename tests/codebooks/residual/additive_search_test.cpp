@@ -24,7 +24,8 @@ Matrix gaussian(Index rows, std::uint64_t seed) {
 class AdditiveSearchTest : public testing::Test {
 protected:
     AdditiveSearchTest() {
-        for (const Matrix& words : codebooks_) assigners_.emplace_back(words.data(), words.rows(), dim);
+        for (const Matrix& words : codebooks_)
+            assigners_.emplace_back(words.data(), words.rows(), dim);
         search_ = std::make_unique<AdditiveSearch>(codebooks_, assigners_, bits_);
     }
 

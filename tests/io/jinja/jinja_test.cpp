@@ -96,7 +96,8 @@ TEST(Jinja, TemplatesCannotRunForEverOrOverflowTheStack) {
 
 TEST(Jinja, ARefusalLeavesNothingBehind) {
     for (int i = 0; i < 500; ++i)
-        EXPECT_THAT(error_of("{{ " + std::string(300, '(') + "1" + std::string(300, ')') + " }}"), HasSubstr("deeply"));
+        EXPECT_THAT(error_of("{{ " + std::string(300, '(') + "1" + std::string(300, ')') + " }}"),
+                    HasSubstr("deeply"));
     EXPECT_EQ(jinja::Template("{{ (1) }}").render({}), "1");
 }
 

@@ -18,7 +18,7 @@ using test::gaussian;
 using test::Threads;
 
 Settings bytes() {
-    return embedding_settings(Settings());
+    return embedding_settings(Settings(), false);
 }
 
 TEST(RoundTensor, EveryWeightIsWithinHalfAStep) {
