@@ -79,7 +79,10 @@ public:
         : recipe_(recipe), tensor_(tensor), plan_(plan) {}
 
     void add(const RecipeRule& rule) {
-        for (const RecipeSetting& setting : rule.settings) add(setting);
+        // A method begins anew, and what stands beside it, before or behind, goes on top.
+        for (const bool method : {true, false})
+            for (const RecipeSetting& setting : rule.settings)
+                if ((setting.key == "method") == method) add(setting);
     }
 
     /// Nothing: the tensor is kept dense.

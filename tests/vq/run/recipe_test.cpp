@@ -71,6 +71,16 @@ TEST(Recipe, NamesMatchInFullAndInShort) {
         EXPECT_FALSE(matches_name(pattern, down0)) << pattern;
 }
 
+TEST(Recipe, TheOrderInsideALineIsNoDifference) {
+    for (const char* text : {"layers.0.mlp.down_proj: {bits: 4.5, method: gptq}\n",
+                             "layers.0.mlp.down_proj: {method: gptq, bits: 4.5}\n"}) {
+        const ModelPlan plan = cooked(text);
+        EXPECT_EQ(of(plan, down0).method, "gptq");
+        EXPECT_NEAR(bits_of(plan, down0), 4.2, 0.3) << text;
+        EXPECT_GT(bits_of(plan, down0), 4.05) << text;
+    }
+}
+
 TEST(Recipe, LaterLinesGoOverEarlierOnes) {
     const ModelPlan plan = cooked(
         "layers.*.mlp.down_proj: {code.rate: 3, objective.damping: 0.5}\n"

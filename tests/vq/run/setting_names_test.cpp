@@ -36,9 +36,10 @@ std::string literals_of(const std::string& source) {
 /// "part.key" words that could be meant as settings: not names of files, tensors or blocks.
 std::set<std::string> setting_words(const std::string& literals) {
     static const std::regex words(R"((^|[^\w./-])([a-z_]+)\.([a-z_]+)(?![\w./-]))");
-    static const std::set<std::string> other_ends = {"json",   "txt",  "safetensors", "model",
-                                                     "weight", "bias", "jinja"};
-    static const std::set<std::string> other_parts = {"part", "self_attn", "mlp"};
+    static const std::set<std::string> other_ends = {
+        "json", "txt", "safetensors", "model", "weight", "bias", "jinja", "yaml", "tsv", "lock"};
+    static const std::set<std::string> other_parts = {"part", "self_attn", "mlp",
+                                                      "params"};  // of Snakemake
     std::set<std::string> found;
     for (std::sregex_iterator it(literals.begin(), literals.end(), words), end; it != end; ++it)
         if (!other_ends.contains((*it)[3]) && !other_parts.contains((*it)[2]))
