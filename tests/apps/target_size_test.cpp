@@ -49,9 +49,10 @@ TEST_F(TargetSize, TrellisAndGridsMeetItFromBelowWithinAFewKilobytes) {
                 static_cast<std::int64_t>(std::filesystem::file_size(folder_ / "out.vq.h5"));
             EXPECT_EQ(done["file_bytes"], bytes);
             EXPECT_LE(bytes, target) << method;
-            // A column more of a tensor is 1/4 kB here, and what is kept back for runs of columns
-            // up to 6 kB, all independent of how large the model is.
-            EXPECT_GE(bytes, target - 8'000) << method;
+            // A column more of a tensor is 1/4 kB here, and what is kept back does not depend on the
+            // size of the model: 6 x 640 bytes for runs of columns of the last layer, as much for
+            // those of the table, and two of HDF5's blocks of 2,048.
+            EXPECT_GE(bytes, target - 12'000) << method;
         }
 }
 
