@@ -34,7 +34,7 @@ TEST_P(EveryPreset, QuantizesTheTinyModelWithinItsOwnBudget) {
     const auto bytes = document["file_bytes"].get<double>();
     const bool by_weights =
         GetParam().name == "best" || GetParam().name == "cvxq-grid" || GetParam().name == "lq-lora";
-    EXPECT_NEAR(foretold, bytes, by_weights ? 0.03 * bytes : 0);
+    EXPECT_NEAR(foretold, bytes, by_weights ? 0.04 * bytes : 0);
 
     const Outcome inspect = run_vq({"inspect", folder / "tiny.vq.h5", "--json"});
     ASSERT_EQ(inspect.code, 0) << inspect.err;
