@@ -37,7 +37,8 @@ std::string literals_of(const std::string& source) {
 std::set<std::string> setting_words(const std::string& literals) {
     static const std::regex words(R"((^|[^\w./-])([a-z_]+)\.([a-z_]+)(?![\w./-]))");
     static const std::set<std::string> other_ends = {
-        "json", "txt", "safetensors", "model", "weight", "bias", "jinja", "yaml", "tsv", "lock"};
+        "json", "txt", "safetensors", "model", "weight", "bias", "jinja",
+        "yaml", "tsv", "lock",        "html",  "csv",    "js",   "css"};
     static const std::set<std::string> other_parts = {"part", "self_attn", "mlp",
                                                       "params"};  // of Snakemake
     std::set<std::string> found;
