@@ -22,7 +22,7 @@ try:
     import numpy as np
     import torch
     import transformers
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 except ImportError as missing:
     print(f"SKIPPED: {missing} (scripts/python_env.sh torch)")
     sys.exit(77)
@@ -55,9 +55,11 @@ def logits_of(tool, model, tokens, folder):
 
 @torch.no_grad()
 def transformers_logits(folder, tokens):
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
+    how = {"dtype": torch.float32, "attn_implementation": "eager"}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, **how).eval()
+    except ValueError:  # a wrapper that is known for its pictures alone
+        model = AutoModelForImageTextToText.from_pretrained(folder, **how).eval()
     ids = torch.from_numpy(tokens.astype("i8"))[None]
     return model(input_ids=ids, use_cache=False).logits[0].numpy()
 
@@ -67,7 +69,9 @@ def compare(model, args, tool, vq):
         store, dense = Path(folder) / "model.vq.h5", Path(folder) / "dense"
         packed = Path(folder) / "model.vqp"
         sets = [part for setting in args.set for part in ("--set", setting)]
-        run(vq, "quantize", model, "-o", store, "--method", args.method, "--quiet", *sets)
+        text = Path(__file__).resolve().parent.parent / "models/tiny/calib.txt"
+        calibration = ["--calib", text, "--calib-tokens", "1024"]
+        run(vq, "quantize", model, "-o", store, "--method", args.method, "--quiet", *calibration, *sets)
         parts = ["--dtype", "f32", "--shard-size", "1MB"]
         run(vq, "export", store, "--to", "safetensors", "-o", dense, "--quiet", *parts)
         run(vq, "export", store, "--to", "packed", "-o", packed, "--quiet")
