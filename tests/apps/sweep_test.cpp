@@ -175,11 +175,14 @@ TEST_F(Sweep, KilledAtAnyMomentItGoesOnToTheSameTable) {
     int killed = 0;
     for (std::uint64_t round = 0; round < 5; ++round) {
         const pid_t child = start_vq(arguments, folder_ / "o", folder_ / "e");
-        usleep(static_cast<useconds_t>(100'000 + random_bits(5, round) % 900'000));
+        // The first before anything can be done, the later ones anywhere, on a slow machine or a fast
+        // one: up to 10 ms, 40 ms, ... 2.6 s.
+        const auto most = std::uint64_t{10'000} << (2 * round);
+        usleep(static_cast<useconds_t>(random_bits(5, round) % most));
         kill(child, SIGKILL);
         killed += wait_for(child) == 128 + SIGKILL ? 1 : 0;
     }
-    EXPECT_GE(killed, 2);
+    EXPECT_GE(killed, 1);
     const Outcome last = run_vq(arguments);
     ASSERT_EQ(last.code, 0) << last.err;
     EXPECT_EQ(lasting(read_csv(out() + "/results.csv")), expected);
